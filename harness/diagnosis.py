@@ -1,4 +1,7 @@
-"""Which hook made a step that is not finite: asked after the fact, so that a step that goes well pays nothing for it."""
+"""What is refused of a training: steps and weights that are not finite, a base that was changed; and whose hook it was.
+
+Which hook made a step not finite is asked after the fact, so that a step that goes well pays nothing for it.
+"""
 
 import math
 import re
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from harness.errors import one_line
+from harness.errors import TrialError, one_line
 from harness.hooks import failure
 from harness.strategy import CROSS_ENTROPY, Chunk, Combined, Memory, Strategy, overrides, owners, parts
 
@@ -59,6 +62,34 @@ def wrong_model(model: object) -> str:
         return "it left no weight that is trained"
     odd = next((name for name, p in model.named_parameters() if p.requires_grad and p.dtype != torch.float32), None)
     return f"it left {odd} in {model.get_parameter(odd).dtype}; weights are trained in torch.float32" if odd else ""
+
+
+def refuse_step(training: "Training", norm: float, values: Mapping[str, float], picked: Sequence[tuple[str, int]]) -> None:
+    """Refuse to step on what is not finite, before the weights change."""
+    bad = [name for name, value in {**values, "gradient norm": norm}.items() if not math.isfinite(value)]
+    if bad:
+        rows = ", ".join(f"{source} {row}" for source, row in picked[:8])
+        where = f"at update {training.update} of {training.setting.budget.steps} (rows {rows}, ...)"
+        if found := fault(training, picked, values):
+            raise failure(found.strategies, found.hook, f"{found.cause} {where}")
+        raise TrialError(
+            f"{' and '.join(bad)} not finite {where}; the weights were left as they were; try a lower --learning-rate"
+        )
+
+
+def refuse_weights(training: "Training", hook: str) -> None:
+    """Refuse weights that are not finite; the hook that may have made them so is named."""
+    if name := not_finite(training.model):
+        if found := owners(training.strategy, hook):
+            raise failure(found, hook, f"it left {name} not finite at the end of the training")
+        raise TrialError(f"{name} is not finite at the end of the training; try a lower --learning-rate")
+
+
+def refuse_base(training: "Training", hook: str) -> None:
+    """Refuse what was measured against a base that is no longer what it was."""
+    for frozen in (training.origin.loaded, *training.origin.loaded_others.values()):
+        if frozen and (name := frozen.changed()):
+            raise failure(parts(training.strategy), hook, f"it changed {name} of a model that others are measured against")
 
 
 def fault(training: "Training", picked: Sequence[tuple[str, int]], values: Mapping[str, float]) -> Fault | None:

@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from harness.checkpoint import Checkpoints, State, check_apart, crash_point, flatten, random_state, restore_random, unflatten
-from harness.diagnosis import fault, logged, not_finite, wrong_model
+from harness import optimizer, resume
+from harness.checkpoint import Checkpoints, check_apart, crash_point, flatten, random_state, restore_random
+from harness.diagnosis import logged, refuse_base, refuse_step, refuse_weights, wrong_model
 from harness.errors import TrialError
 from harness.hooks import failure
 from harness.objective import Objective, Weighting, multiplied
 from harness.origin import TrialOrigin
-from harness.plan import digest
 from harness.reader import MicroBatch, Reader, Setting
 from harness.record import Log
-from harness.strategy import CROSS_ENTROPY, Chunk, Combined, Memory, Strategy, owners, parts
+from harness.strategy import CROSS_ENTROPY, Chunk, Memory, Strategy, owners, parts
 
 Show = Callable[[int, int, Mapping[str, float]], None]
 """(updates done, updates in all, what the last one logged)."""
@@ -76,10 +76,7 @@ class Training:
             raise failure(owners(strategy, "adapt"), "adapt", wrong)
         self.model.train()
         self.objective = Objective(self.model, partial(_terms, strategy))
-        optimizer = torch.optim.AdamW(
-            decayed(self.model, budget.weight_decay), lr=budget.peak, betas=(budget.beta1, budget.beta2), fused=True
-        )
-        self.prepared, self.optimizer = self.accelerator.prepare(self.objective, optimizer)
+        self.prepared, self.optimizer = self.accelerator.prepare(self.objective, optimizer.make(self.model, budget))
         self.peak, self.rate = budget.peak * lr * strategy.peak(), strategy.schedule(budget)
         self.named = dict(self.model.named_parameters())
         self.origin.moments = self._momentum
@@ -95,7 +92,7 @@ class Training:
         memory = self.strategy.setup(self.origin)
         self.origin.free_control()
         restore_random(before)
-        self._check_base("setup")
+        refuse_base(self, "setup")
         try:
             check_apart(flatten("moving", memory.moving).tensors)  # refused now, else at the first checkpoint
         except TrialError as error:
@@ -110,7 +107,7 @@ class Training:
         values = self.slope(picked)
         clipped: Any = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.setting.budget.clip)
         norm = float(clipped)
-        self._check(norm, values, picked)
+        refuse_step(self, norm, values, picked)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         crash_point("before-optimizer")
@@ -186,42 +183,12 @@ class Training:
         sources, rows = zip(*picked, strict=True)
         return MicroBatch(tokens.to(self.accelerator.device), sources, rows, self.objective, self.origin.autocast)
 
-    def _check(self, norm: float, values: Mapping[str, float], picked: Sequence[tuple[str, int]]) -> None:
-        """Refuse to step on what is not finite, before the weights change."""
-        bad = [name for name, value in {**values, "gradient norm": norm}.items() if not math.isfinite(value)]
-        if bad:
-            rows = ", ".join(f"{source} {row}" for source, row in picked[:8])
-            where = f"at update {self.update} of {self.setting.budget.steps} (rows {rows}, ...)"
-            if found := fault(self, picked, values):
-                raise failure(found.strategies, found.hook, f"{found.cause} {where}")
-            raise TrialError(
-                f"{' and '.join(bad)} not finite {where}; the weights were left as they were; try a lower --learning-rate"
-            )
-
     def finish(self) -> None:
         """What the strategy does once, after the last step."""
-        self._check_weights("weights")
+        refuse_weights(self, "weights")
         self.strategy.finish(self.model, self.memory, self.origin)
-        self._check_weights("finish")
-        self._check_base("a hook after setup")
-
-    def _check_weights(self, hook: str) -> None:
-        """Refuse weights that are not finite; the hook that may have made them so is named."""
-        if name := not_finite(self.model):
-            if found := owners(self.strategy, hook):
-                raise failure(found, hook, f"it left {name} not finite at the end of the training")
-            raise TrialError(f"{name} is not finite at the end of the training; try a lower --learning-rate")
-
-    def _check_base(self, hook: str) -> None:
-        """Refuse what was measured against a base that is no longer what it was."""
-        for frozen in (self.origin.loaded, *self.origin.loaded_others.values()):
-            if frozen and (name := frozen.changed()):
-                raise failure(parts(self.strategy), hook, f"it changed {name} of a model that others are measured against")
-
-    @property
-    def identity(self) -> str:
-        """What a checkpoint must share with the training that goes on from it."""
-        return digest([repr(self.strategy), self.seed, self.peak, dict(self.setting.keys), asdict(self.setting.budget)])
+        refuse_weights(self, "finish")
+        refuse_base(self, "a hook after setup")
 
     @property
     def reference_tokens(self) -> int:
@@ -248,60 +215,6 @@ class Training:
         """Drop the checkpoints: the weights are stored."""
         Checkpoints(folder / "checkpoints").clear()
 
-    def state(self) -> State:
-        """Everything needed to go on, bit for bit."""
-        tensors = {f"model.{name}": p for name, p in self.model.named_parameters()}
-        tensors |= {f"buffer.{name}": b for name, b in self.model.named_buffers()}
-        names = {p: name for name, p in self.model.named_parameters()}
-        for p, slots in self.optimizer.state.items():
-            tensors |= {f"optimizer.{slot}.{names[p]}": value for slot, value in slots.items()}
-        moving, chance = self._moving(tensors), random_state()
-        numbers = {"update": self.update, "positions": self.reader.positions, "seconds": self.seconds}
-        numbers |= {"reference_tokens": self.reference_tokens, "identity": self.identity}
-        numbers |= {"tokens_read": self.origin.tokens_read - self.setup_read}
-        numbers |= {"tokens_drawn": self.origin.tokens_drawn - self.setup_drawn}
-        numbers |= {"rate_area": self.rate_area, "moving": moving.numbers, "random": chance.numbers}
-        return State({**tensors, **moving.tensors, **chance.tensors}, numbers)
-
-    def _moving(self, others: Mapping[str, Tensor]) -> State:
-        """What the strategies' hooks keep up to date, wherever they keep it by now."""
-        combined = isinstance(self.strategy, Combined)
-        kept = {str(i): own.moving for i, own in enumerate(self.memory.fixed)} if combined else self.memory.moving
-        try:
-            found = flatten("moving", kept)
-            check_apart({**others, **found.tensors})
-        except TrialError as error:
-            raise failure(parts(self.strategy), "a hook after setup", str(error)) from error
-        return found
-
-    @torch.no_grad()
-    def restore(self, state: State) -> None:
-        """Go on from a state of this trial."""
-        if state.numbers.get("identity") != self.identity:
-            raise TrialError(f"the checkpoint at update {state.numbers['update']} is of another trial; delete its folder")
-        for name, p in self.model.named_parameters():
-            p.copy_(state.tensors[f"model.{name}"])
-            slots = {
-                k.split(".", 2)[1]: v
-                for k, v in state.tensors.items()
-                if k.startswith("optimizer.") and k.split(".", 2)[2] == name
-            }
-            if slots:
-                self.optimizer.state[p] = {slot: value.to(p.device) for slot, value in slots.items()}
-        for name, b in self.model.named_buffers():
-            b.copy_(state.tensors[f"buffer.{name}"])
-        moving = State(state.tensors, state.numbers["moving"])
-        unflatten("moving", self.memory.moving, moving, self.accelerator.device)
-        self.update, self.seconds = state.numbers["update"], state.numbers["seconds"]
-        self.rate_area = state.numbers["rate_area"]
-        self.earlier_reference = state.numbers["reference_tokens"] - self.origin.reference_tokens
-        self.origin.tokens_read = self.setup_read + state.numbers["tokens_read"]
-        self.origin.tokens_drawn = self.setup_drawn + state.numbers["tokens_drawn"]
-        self.reader.skip(self.update)
-        if self.reader.positions != state.numbers["positions"]:
-            raise TrialError(f"the mixture of this arm no longer gives the rows that its checkpoint at {self.update} had read")
-        restore_random(State(state.tensors, state.numbers["random"]))
-
 
 def device() -> torch.device:
     """Where a training in this process stands."""
@@ -319,22 +232,12 @@ def _terms(strategy: Strategy, chunk: Chunk, memory: Memory) -> Mapping[str, Ten
     return {CROSS_ENTROPY: chunk.losses, **strategy.loss(chunk, memory)}
 
 
-def decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimizer groups: decay on matrices, none on vectors; what is frozen is in neither."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
 def train(training: Training, folder: Path, show: Show | None = None) -> None:
     """Train to the budget's end, from the newest whole checkpoint in `folder`, logging each update to training.jsonl."""
     setting = training.setting
     checkpoints = Checkpoints(folder / "checkpoints")
     if (state := checkpoints.newest()) is not None:
-        training.restore(state)
+        resume.restore(training, state)
     with Log(folder / "training.jsonl", keep=training.update) as log:
         while training.update < setting.budget.steps:
             began = time.perf_counter()
@@ -345,5 +248,5 @@ def train(training: Training, folder: Path, show: Show | None = None) -> None:
                 show(training.update, setting.budget.steps, row)
             if setting.checkpoint_every and training.update % setting.checkpoint_every == 0:
                 log.flush()
-                checkpoints.write(training.update, training.state())
+                checkpoints.write(training.update, resume.state(training))
     training.finish()

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness import resume
 from harness.checkpoint import Checkpoints, State, damage, flatten, load, random_state, restore_random, save, seal, unflatten
 from harness.errors import RecordError, TrialError
 from harness.plan import parse_arms
@@ -259,7 +260,7 @@ def test_a_memory_that_was_put_in_the_place_of_another_comes_back(strategy: Stra
     stopped = Training(strategy, tiny_setting(tmp_path), 1)
     stopped.step()
     again = Training(strategy, tiny_setting(tmp_path), 1)
-    again.restore(stopped.state())
+    resume.restore(again, resume.state(stopped))
     again.step()
     own = again.memory.fixed if again.memory.fixed else [again.memory]
     assert [memory.moving for memory in own if memory.moving] == [{"n": 2}]
@@ -285,7 +286,7 @@ def test_moving_tensors_that_share_memory_are_refused(tmp_path: Path) -> None:
     training = Training(Keeps(), tiny_setting(tmp_path), 1)
     training.step()
     with pytest.raises(TrialError, match=r"keeps failed in a hook after setup: moving/w in .* shares its values with model\."):
-        training.state()
+        resume.state(training)
 
 
 def test_a_name_that_spells_another_place_is_refused() -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness import cli, registry
+from harness import cli, registry, resume
 from harness.errors import InputError, TrialError
 from harness.plan import file_digest
 from harness.record import read
@@ -361,7 +361,7 @@ def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
     stopped.step()
     for other in (Training(Half(), tiny_setting(tmp_path), 1), Training(Strategy(), tiny_setting(tmp_path), 2)):
         with pytest.raises(TrialError, match="the checkpoint at update 1 is of another trial"):
-            other.restore(stopped.state())
+            resume.restore(other, resume.state(stopped))
 
 
 def test_a_strategy_cannot_change_the_budget_of_later_arms(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+from harness import resume
 from harness.errors import RecordError, TrialError
+from harness.optimizer import decayed
 from harness.strategy import Batch, Chunk, Memory, Strategy
 from harness.testing import BATCH, LENGTH, STEPS, same_bits, tiny_model, tiny_setting, tiny_tables
 from harness.text import rows_at
-from harness.train import Training, decayed, train
+from harness.train import Training, train
 from strategies.kl import KL
 from strategies.replay import Replay
 
@@ -228,7 +230,7 @@ def test_another_mixture_than_the_checkpoints_is_refused(tmp_path: Path) -> None
     half = Training(Replay(0.25), tiny_setting(tmp_path), 1)
     half.step()
     with pytest.raises(TrialError, match="the checkpoint at update 1 is of another trial"):
-        Training(Replay(0.5), tiny_setting(tmp_path), 1).restore(half.state())
+        resume.restore(Training(Replay(0.5), tiny_setting(tmp_path), 1), resume.state(half))
 
 
 def test_rows_are_read_once_an_epoch_in_another_order_each_seed_and_epoch(tmp_path: Path) -> None:

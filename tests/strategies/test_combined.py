@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness import resume
 from harness.errors import InputError
 from harness.plan import parse_arms
 from harness.registry import arm
@@ -113,7 +114,7 @@ def test_moving_memory_of_every_part_is_resumed(tmp_path: Path) -> None:
     half = Training(strategy, tiny_setting(tmp_path), 1)
     half.step(), half.step()
     again = Training(strategy, tiny_setting(tmp_path), 1)
-    again.restore(half.state())
+    resume.restore(again, resume.state(half))
     while again.update < 5:
         again.step()
     for one, two in ((whole.memory.moving[i], again.memory.moving[i]) for i in "12"):

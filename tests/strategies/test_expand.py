@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
+from harness import resume
 from harness.checkpoint import Checkpoints
 from harness.errors import InputError
 from harness.model import load_model
@@ -128,10 +129,10 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     for _ in range(2):
         first.step()
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    checkpoints.write(2, first.state())
+    checkpoints.write(2, resume.state(first))
     state = checkpoints.newest()
     assert state is not None
-    second.restore(state)
+    resume.restore(second, state)
     assert first.step() == second.step()
     assert all(torch.equal(p, q) for p, q in zip(first.model.parameters(), second.model.parameters(), strict=True))
 

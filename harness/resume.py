@@ -1,0 +1,86 @@
+"""What a training needs to go on, bit for bit, from where it was."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from harness.checkpoint import State, check_apart, flatten, random_state, restore_random, unflatten
+from harness.errors import TrialError
+from harness.hooks import failure
+from harness.plan import digest
+from harness.strategy import Combined, parts
+
+if TYPE_CHECKING:
+    from harness.train import Training
+
+
+def identity(training: "Training") -> str:
+    """What a checkpoint must share with the training that goes on from it."""
+    setting = training.setting
+    return digest([repr(training.strategy), training.seed, training.peak, dict(setting.keys), asdict(setting.budget)])
+
+
+def state(training: "Training") -> State:
+    """Weights, optimizer, moving memory, random numbers, and the counts of what was read and spent."""
+    tensors = {f"model.{name}": p for name, p in training.model.named_parameters()}
+    tensors |= {f"buffer.{name}": b for name, b in training.model.named_buffers()}
+    names = {p: name for name, p in training.model.named_parameters()}
+    for p, slots in training.optimizer.state.items():
+        tensors |= {f"optimizer.{slot}.{names[p]}": value for slot, value in slots.items()}
+    moving, chance = moving_memory(training, tensors), random_state()
+    numbers = {"update": training.update, "positions": training.reader.positions, "seconds": training.seconds}
+    numbers |= {"reference_tokens": training.reference_tokens, "identity": identity(training)}
+    numbers |= {"tokens_read": training.origin.tokens_read - training.setup_read}
+    numbers |= {"tokens_drawn": training.origin.tokens_drawn - training.setup_drawn}
+    numbers |= {"rate_area": training.rate_area, "moving": moving.numbers, "random": chance.numbers}
+    return State({**tensors, **moving.tensors, **chance.tensors}, numbers)
+
+
+def moving_memory(training: "Training", others: Mapping[str, Tensor]) -> State:
+    """What the strategies' hooks keep up to date, wherever they keep it by now; none of it may share memory with `others`."""
+    combined = isinstance(training.strategy, Combined)
+    memory = training.memory
+    kept = {str(i): own.moving for i, own in enumerate(memory.fixed)} if combined else memory.moving
+    try:
+        found = flatten("moving", kept)
+        check_apart({**others, **found.tensors})
+    except TrialError as error:
+        raise failure(parts(training.strategy), "a hook after setup", str(error)) from error
+    return found
+
+
+@torch.no_grad()
+def restore(training: "Training", state: State) -> None:
+    """Go on from a state of this trial."""
+    if state.numbers.get("identity") != identity(training):
+        raise TrialError(f"the checkpoint at update {state.numbers['update']} is of another trial; delete its folder")
+    _restore_model(training, state)
+    device = training.accelerator.device
+    unflatten("moving", training.memory.moving, State(state.tensors, state.numbers["moving"]), device)
+    training.update, training.seconds = state.numbers["update"], state.numbers["seconds"]
+    training.rate_area = state.numbers["rate_area"]
+    training.earlier_reference = state.numbers["reference_tokens"] - training.origin.reference_tokens
+    training.origin.tokens_read = training.setup_read + state.numbers["tokens_read"]
+    training.origin.tokens_drawn = training.setup_drawn + state.numbers["tokens_drawn"]
+    training.reader.skip(training.update)
+    if training.reader.positions != state.numbers["positions"]:
+        raise TrialError(f"the mixture of this arm no longer gives the rows that its checkpoint at {training.update} had read")
+    restore_random(State(state.tensors, state.numbers["random"]))
+
+
+def _restore_model(training: "Training", state: State) -> None:
+    """Weights, buffers, and what the optimizer keeps of each weight."""
+    slots: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.tensors.items():
+        if name.startswith("optimizer."):
+            _, slot, weight = name.split(".", 2)
+            slots.setdefault(weight, {})[slot] = tensor
+    for name, p in training.model.named_parameters():
+        p.copy_(state.tensors[f"model.{name}"])
+        if name in slots:
+            training.optimizer.state[p] = {slot: value.to(p.device) for slot, value in slots[name].items()}
+    for name, b in training.model.named_buffers():
+        b.copy_(state.tensors[f"buffer.{name}"])
