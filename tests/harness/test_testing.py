@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness import optimizer
 from harness import reader as reading
 from harness import train as engine
 from harness.strategy import Batch, Chunk, Memory, Origin, Strategy
@@ -292,7 +293,9 @@ def test_weight_decay_on_frozen_tensors_is_caught(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(engine.Training, "accumulate", filled)
     assert check_law(Freeze, "frozen_weights_stay") is None
-    monkeypatch.setattr(engine, "decayed", lambda model, decay: [{"params": list(model.parameters()), "weight_decay": decay}])
+    monkeypatch.setattr(
+        optimizer, "decayed", lambda model, decay: [{"params": list(model.parameters()), "weight_decay": decay}]
+    )
     with pytest.raises(AssertionError, match=r"model\.embed_tokens\.weight, .* moved by"):
         check_law(Freeze, "frozen_weights_stay")
 
