@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import optimizer
+from harness import optimizer, resume
 from harness import reader as reading
 from harness import train as engine
 from harness.strategy import Batch, Chunk, Memory, Origin, Strategy
@@ -309,13 +309,13 @@ def test_a_part_that_hides_another_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_optimizer_state_that_is_not_resumed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    restore = engine.Training.restore
+    restore = resume.restore
 
-    def forgetful(self: Any, state: Any) -> None:
-        restore(self, state)
-        self.optimizer.optimizer.state.clear()
+    def forgetful(training: Any, state: Any) -> None:
+        restore(training, state)
+        training.optimizer.optimizer.state.clear()
 
-    monkeypatch.setattr(engine.Training, "restore", forgetful)
+    monkeypatch.setattr(resume, "restore", forgetful)
     with pytest.raises(AssertionError, match="stopped after update 1 and resumed"):
         check_law(KL, "resumes_anywhere")
 
