@@ -88,6 +88,7 @@ def run(
     length: Annotated[int | None, _option("tokens of a row")] = None,
     learning_rate: Annotated[float | None, _option("peak learning rate")] = None,
     micro_batch: Annotated[int | None, _option("rows of one forward and backward; changes rounding only")] = None,
+    on_nan: Annotated[str | None, _option("a loss that is not finite: stop (the trial) or skip (the step)")] = None,
     equal: Annotated[str | None, _option("what arms share: tokens, new_tokens or flops")] = None,
     controls: Annotated[str | None, _option("matched: train what each arm is measured against, too")] = None,
     limit: Annotated[int | None, _option("items a task: a seeded subset, the same for every arm")] = None,

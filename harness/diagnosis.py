@@ -36,10 +36,14 @@ def not_finite(model: nn.Module, gradients: bool = False) -> str | None:
     return None
 
 
+def memories(strategy: Strategy, memory: Memory) -> list[tuple[Strategy, Memory]]:
+    """The parts of an arm, each with its own memory."""
+    return list(zip(parts(strategy), memory.fixed if isinstance(strategy, Combined) else (memory,), strict=True))
+
+
 def logged(strategy: Strategy, memory: Memory) -> dict[str, float]:
     """What the hooks of an update logged, as numbers; what is none is refused with the part that logged it."""
-    memories = memory.fixed if isinstance(strategy, Combined) else (memory,)
-    for part, own in zip(parts(strategy), memories, strict=True):
+    for part, own in memories(strategy, memory):
         for name, value in own.log.items():
             try:
                 fine = math.isfinite(float(value)) and not isinstance(value, str)
@@ -64,17 +68,20 @@ def wrong_model(model: object) -> str:
     return f"it left {odd} in {model.get_parameter(odd).dtype}; weights are trained in torch.float32" if odd else ""
 
 
-def refuse_step(training: "Training", norm: float, values: Mapping[str, float], picked: Sequence[tuple[str, int]]) -> None:
-    """Refuse to step on what is not finite, before the weights change."""
+def wrong_step(
+    training: "Training", norm: float, values: Mapping[str, float], picked: Sequence[tuple[str, int]]
+) -> TrialError | None:
+    """What is wrong with a step that is not finite, before the weights change."""
     bad = [name for name, value in {**values, "gradient norm": norm}.items() if not math.isfinite(value)]
-    if bad:
-        rows = ", ".join(f"{source} {row}" for source, row in picked[:8])
-        where = f"at update {training.update} of {training.setting.budget.steps} (rows {rows}, ...)"
-        if found := fault(training, picked, values):
-            raise failure(found.strategies, found.hook, f"{found.cause} {where}")
-        raise TrialError(
-            f"{' and '.join(bad)} not finite {where}; the weights were left as they were; try a lower --learning-rate"
-        )
+    if not bad:
+        return None
+    rows = ", ".join(f"{source} {row}" for source, row in picked[:8])
+    where = f"at update {training.update} of {training.setting.budget.steps} (rows {rows}, ...)"
+    if found := fault(training, picked, values):
+        return failure(found.strategies, found.hook, f"{found.cause} {where}")
+    return TrialError(
+        f"{' and '.join(bad)} not finite {where}; the weights were left as they were; try a lower --learning-rate"
+    )
 
 
 def refuse_weights(training: "Training", hook: str) -> None:
@@ -129,11 +136,9 @@ def _gradient(training: "Training", picked: Sequence[tuple[str, int]], term: str
 
 def _hooked(training: "Training", picked: Sequence[tuple[str, int]]) -> Fault | None:
     """The part whose `gradients` spoils a gradient that was finite before it."""
-    strategy, memory = training.strategy, training.memory
-    memories = memory.fixed if isinstance(strategy, Combined) else (memory,)
     training.objective.zero_grad()
     training.accumulate(picked)
-    for part, own in zip(parts(strategy), memories, strict=True):
+    for part, own in memories(training.strategy, training.memory):
         part.gradients(training.model, own, training.origin)
         if name := not_finite(training.model, gradients=True):
             return Fault([part], "gradients", f"it left the gradient of {name} not finite")

@@ -77,6 +77,7 @@ def spent(training: "Training", earlier: Mapping[str, Any] | None) -> dict[str, 
         "tokens": {name: count * length for name, count in training.reader.positions.items()},
         "steps": training.update,
         "learning_rate_area": training.rate_area,
+        "skipped_steps": training.skipped,
         "parameters_trained": sum(p.numel() for group in training.optimizer.param_groups for p in group["params"]),
     }
     if earlier is not None:

@@ -32,6 +32,7 @@ class Setting:
     models            other models that the plan names, newly loaded
     held              packed rows of new text that no arm trains on: what may be selected on (validation)
     control           seed to the finished control, newly loaded
+    on_nan            what a step that is not finite does: `stop` the trial, or `skip` itself
     """
 
     budget: Budget
@@ -45,6 +46,7 @@ class Setting:
     models: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
     held: Callable[[], Table] | None = None
     control: Callable[[int], nn.Module] | None = None
+    on_nan: str = "stop"
 
     def with_steps(self, steps: int) -> "Setting":
         """The same setting for so many updates."""
@@ -68,7 +70,7 @@ class MicroBatch:
 
 
 SOURCE = r"[a-z][a-z0-9_]*(\.\d+)?"
-COLUMNS = ("update", "tokens", "learning_rate", "loss", "norm", "clipped", "seconds")
+COLUMNS = ("update", "tokens", "learning_rate", "loss", "norm", "clipped", "seconds", "skipped", "rows")
 """What the log of a training calls its own figures; it stands beside the tokens of each source."""
 
 

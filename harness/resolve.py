@@ -130,6 +130,7 @@ def _setting(asked: Settings, plan: Plan, found: Found, folder: Path) -> "Settin
         {name: partial(load_model, other.folder) for name, other in found.others.items()},
         partial(lookup.held, tokenizer, found.corpora[NEW], length),
         partial(_finished_control, folder),
+        asked.on_nan or BUILT_IN["on_nan"][0],
     )
 
 

@@ -72,6 +72,9 @@ class Settings(BaseModel):
     clip: Positive | None = Field(None, description="largest global gradient norm")
     precision: Literal["fp32", "bf16"] | None = Field(None, description="fp32, or bf16 autocast over fp32 weights")
     micro_batch: Count | None = Field(None, description="rows of one forward and backward")
+    on_nan: Literal["stop", "skip"] | None = Field(
+        None, description="what a loss or gradient norm that is not finite does: stop the trial, or skip its step"
+    )
     equal: Literal["tokens", "new_tokens", "flops"] | None = Field(
         None, description="what arms share: all tokens read, tokens of new text, or FLOPs by their own account"
     )
@@ -101,6 +104,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "weight_decay": (0.01, "AdamW 0.9/0.95; decay pulls to zero, away from the base (Sliogeris et al. 2025 use 0.01)"),
     "clip": (1.0, "as in the Abbes et al. 2025 configurations"),
     "precision": ("fp32", "bf16 where there is an accelerator that has it"),
+    "on_nan": ("stop", "a step that is not finite is a fault to be looked at; skipped steps are counted on the page"),
     "equal": ("tokens", "what an arm reads beside new text displaces new text (Ibrahim et al. 2024)"),
     "checkpoint_every": (200, "updates"),
 }

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from harness import optimizer, resume
 from harness.checkpoint import Checkpoints, check_apart, crash_point, flatten, random_state, restore_random
-from harness.diagnosis import logged, refuse_base, refuse_step, refuse_weights, wrong_model
+from harness.diagnosis import logged, refuse_base, refuse_weights, wrong_model, wrong_step
 from harness.errors import TrialError
 from harness.hooks import failure
+from harness.mishaps import before_step, refuse_idle, skip_or_refuse
 from harness.objective import Objective, Weighting, multiplied
 from harness.origin import TrialOrigin
 from harness.reader import MicroBatch, Reader, Setting
@@ -85,6 +86,7 @@ class Training:
         self.update = 0
         self.seconds = 0.0
         self.rate_area = 0.0
+        self.skipped = 0
         self.earlier_reference = 0
 
     def _set_up(self) -> Memory:
@@ -99,15 +101,17 @@ class Training:
             raise failure(owners(self.strategy, "setup"), "setup", str(error)) from error
         return memory
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> dict[str, Any]:
         """One update; what it logs."""
         picked = self.reader.read()
         self.update += 1
         rate = self.origin.rate = self.peak * self.rate(self.update)
+        undo = before_step(self)
         values = self.slope(picked)
         clipped: Any = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.setting.budget.clip)
         norm = float(clipped)
-        refuse_step(self, norm, values, picked)
+        if wrong := wrong_step(self, norm, values, picked):
+            return self._standing(rate) | skip_or_refuse(self, picked, wrong, undo)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         crash_point("before-optimizer")
@@ -115,16 +119,22 @@ class Training:
         self.strategy.weights(self.model, self.memory, self.origin)
         self.optimizer.zero_grad()
         self.rate_area += rate
-        return {
-            "update": self.update,
-            "tokens": self.update * self.setting.budget.batch * self.setting.budget.length,
-            "learning_rate": rate,
+        return self._standing(rate) | {
             "loss": values.pop(CROSS_ENTROPY),
             **{f"term.{name}": value for name, value in values.items()},
             "norm": norm,
             "clipped": norm > self.setting.budget.clip,
-            **{source: rows * self.setting.budget.length for source, rows in self.reader.positions.items()},
             **{f"strategy.{name}": value for name, value in logged(self.strategy, self.memory).items()},
+        }
+
+    def _standing(self, rate: float) -> dict[str, Any]:
+        """What is logged of every update, of one that was skipped too."""
+        length = self.setting.budget.length
+        return {
+            "update": self.update,
+            "tokens": self.update * self.setting.budget.batch * length,
+            "learning_rate": rate,
+            **{source: rows * length for source, rows in self.reader.positions.items()},
         }
 
     def _momentum(self, name: str) -> Tensor:
@@ -249,4 +259,5 @@ def train(training: Training, folder: Path, show: Show | None = None) -> None:
             if setting.checkpoint_every and training.update % setting.checkpoint_every == 0:
                 log.flush()
                 checkpoints.write(training.update, resume.state(training))
+    refuse_idle(training)
     training.finish()

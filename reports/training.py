@@ -21,7 +21,7 @@ Curve = tuple[str, list[float], list[float]]
 def section(study: fg.Study) -> Section:
     """Four curves, and how every training ended."""
     question = "Was each arm trained properly?"
-    trials = [trial for trial in study.record.trials if len(trial.training)]
+    trials = [trial for trial in study.record.trials if "loss" in trial.training]
     if not trials:
         return Section("training", question, "No training has left a log yet.")
     figures = [
@@ -163,7 +163,8 @@ def health_row(trial: Result) -> tuple[str, ...]:
 
 
 def _column(trial: Result, name: str) -> Floats:
-    return trial.training[name].to_numpy(np.float64)
+    """A column's values, where an update has one: one that was skipped has no loss."""
+    return trial.training[name].dropna().to_numpy(np.float64)
 
 
 def _start(trial: Result, name: str) -> float:

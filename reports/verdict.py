@@ -185,7 +185,18 @@ def warnings(study: fg.Study) -> list[str]:
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
             "Three seeds or more are needed for a claim about a strategy."
         )
-    return found + _unfinished(study) + _weak(study)
+    return found + _skipped(study) + _unfinished(study) + _weak(study)
+
+
+def _skipped(study: fg.Study) -> list[str]:
+    """Trainings that left out steps: they learned from less than the others."""
+    steps = {trial: int(trial.facts.get("skipped_steps") or 0) for trial in study.done}
+    lines = [f"{_name(trial)}: {left_out} of {trial.facts['steps']}" for trial, left_out in steps.items() if left_out]
+    if not lines:
+        return []
+    return [
+        f"Steps were skipped, because their loss or gradient was not finite ({'; '.join(lines)}); their text was not learned."
+    ]
 
 
 def _unfinished(study: fg.Study) -> list[str]:

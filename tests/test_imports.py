@@ -20,7 +20,7 @@ LAYERS = [
     ["resolve"],
     ["spending", "needs", "lookup"],
     ["testing", "pretrain", "arms", "asking"],
-    ["train", "diagnosis", "resume", "optimizer", "reading", "formats", "splits", "model", "clean"],
+    ["train", "mishaps", "diagnosis", "resume", "optimizer", "reading", "formats", "splits", "model", "clean"],
     ["reader"],
     ["origin"],
     ["score", "checkpoint", "packing", "text", "sample"],

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import record
 from harness.forgetting import UNITS, Study
-from reports import training, words
+from reports import training, verdict, words
 
 
 def test_tokens_a_second_are_those_of_the_whole_training(run: Path) -> None:
@@ -59,3 +59,29 @@ def test_a_distance_that_is_not_there_is_no_number(run: Path) -> None:
     trial.facts["facts"] = {"distance": None}
     row = dict(zip(training.HEALTH, training.health_row(trial), strict=True))
     assert row["distance"] == row["facts"] == words.NOTHING
+
+
+def test_skipped_steps_are_warned_of_and_leave_the_figures_alone(tmp_path: Path, fabricate: Any) -> None:
+    folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,)))
+    before = training.health_row(next(t for t in Study(record.read(folder)).done if t.name == "kl"))
+    trial = folder / "kl" / "seed-0"
+    lines = (trial / "training.jsonl").read_text().splitlines()
+    row = json.loads(lines[99])
+    kept = {key: row[key] for key in ("update", "tokens", "learning_rate", "new", "old", "seconds")}
+    lines[99] = json.dumps(kept | {"skipped": "kl failed in loss: its term kl is nan", "rows": ["new 4"]})
+    (trial / "training.jsonl").write_text("\n".join(lines))
+    facts = json.loads((trial / "result.json").read_text())
+    (trial / "result.json").write_text(json.dumps(facts | {"skipped_steps": 1}))
+    study = Study(record.read(folder))
+    after = training.health_row(next(t for t in study.done if t.name == "kl"))
+    assert [*after[:3], *after[5:]] == [*before[:3], *before[5:]]
+    assert "nan" not in after
+    said = [line for line in verdict.warnings(study) if "skipped" in line]
+    assert said == [
+        "Steps were skipped, because their loss or gradient was not finite (kl, seed 0: 1 of 300); their text was not learned."
+    ]
+    assert "nan" not in training.answer(study.done)
+    (trial / "training.jsonl").write_text(json.dumps(kept | {"skipped": "nan", "rows": []}))
+    assert training.section(Study(record.read(folder))).answer.endswith(
+        "4 trainings; at most 4 % of a training's steps were clipped."
+    )
