@@ -8,7 +8,9 @@
 A message says what was found, where, what is allowed, and what to type.
 """
 
-from collections.abc import Iterable
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 
@@ -43,6 +45,34 @@ def said(error: BaseException) -> str:
     except Exception as other:  # a plugin may fail in any way
         words = f"its own words cannot be had ({type(other).__name__})"
     return one_line(f"{type(error).__name__}: {words}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out: of a device, or of the machine."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATORS)
+
+
+_ALLOCATORS = ("can't allocate memory", "not enough memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What torch's allocators say where they have no exception of their own: Linux, Windows, CUDA's libraries."""
+
+
+@contextlib.contextmanager
+def within_memory(doing: str, instead: str) -> Iterator[None]:
+    """Where memory runs out, a sentence: what was being done, and what to type instead."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise TrialError(too_large(error, doing, instead)) from error
+
+
+def too_large(error: BaseException, doing: str, instead: str) -> str:
+    """A sentence about memory that ran out, with the size that was asked for where it is said."""
+    size = re.search(r"tried to allocate ([\d.]+ \w+)", one_line(str(error)), re.IGNORECASE)
+    return f"memory ran out {doing}{f' (for another {size[1]})' if size else ''}; {instead}"
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,7 @@ from inspect import unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, TrialError, one_line, said
+from harness.errors import HarnessError, TrialError, one_line, out_of_memory, said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +32,8 @@ def watched(hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except HarnessError:
             raise
         except (Exception, SystemExit) as error:  # a plugin may fail in any way
-            if hook == "fits" and isinstance(error, ValueError):
-                raise  # so it refuses a base or a budget
+            if (hook == "fits" and isinstance(error, ValueError)) or out_of_memory(error):
+                raise  # so it refuses a base or a budget; where memory ran out, the loop may still have a way
             raise failure([self], hook, f"{said(error)}{_place(function, error)}") from error
         if look and (wrong := look(made, *given)):
             raise failure([self], hook, wrong)

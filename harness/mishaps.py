@@ -1,12 +1,21 @@
-"""What is done about a step that cannot be taken: where the plan says so, one that is not finite is left out."""
+"""What is done about a step that cannot be taken.
 
+One that is not finite is left out, where the plan says so. One that memory is too short for is done again from its rows, in
+micro-batches of half the size: the same gradient, to rounding. Other arms keep the plan's size, so that what an arm ends with
+does not depend on which arms were trained before it.
+"""
+
+import gc
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from harness.checkpoint import State, flatten, unflatten
+import torch
+from torch import Tensor
+
+from harness.checkpoint import State, flatten, random_state, restore_random, unflatten
 from harness.diagnosis import memories, not_finite
-from harness.errors import TrialError
+from harness.errors import TrialError, out_of_memory, too_large
 from harness.strategy import overrides
 
 if TYPE_CHECKING:
@@ -14,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def remembered(training: "Training", *hooks: str) -> Callable[[], None]:
-    """What puts moving memory, and what was logged, back as they stand now, of the parts that have one of these hooks."""
+    """What puts back memory, what was logged and random numbers as they stand now, if parts have one of these hooks."""
     device = training.accelerator.device
     own = [memory for part, memory in memories(training.strategy, training.memory) if any(overrides(part, h) for h in hooks)]
     states = [flatten("moving", memory.moving) for memory in own]
@@ -22,6 +31,7 @@ def remembered(training: "Training", *hooks: str) -> Callable[[], None]:
         State({name: tensor.clone() for name, tensor in state.tensors.items()}, deepcopy(state.numbers)) for state in states
     ]
     logs = [(memory, dict(memory.log)) for memory in (training.memory, *own)]
+    chance = random_state() if own else None
 
     def back() -> None:
         for memory, copy in zip(own, copies, strict=True):
@@ -29,8 +39,42 @@ def remembered(training: "Training", *hooks: str) -> Callable[[], None]:
         for memory, log in logs:
             memory.log.clear()
             memory.log.update(log)
+        if chance:
+            restore_random(chance)
 
     return back
+
+
+def accumulate(training: "Training", picked: Sequence[tuple[str, int]]) -> tuple[dict[str, Tensor], Callable[[str], float]]:
+    """The step's gradient, the sums of its terms and their divisors, in micro-batches that memory is not too short for."""
+    while True:
+        undo = remembered(training, "weigh", "observe", "loss")
+        try:
+            return training.accumulate(picked)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if training.micro_batch == 1 or training.accelerator.num_processes > 1:
+                raise TrialError(too_large(error, f"at update {training.update}, {_pieces(training)}", SHORTER)) from error
+        training.objective.zero_grad()  # outside of the `except`: its traceback holds what was allocated
+        undo()
+        training.halved.append((training.update, training.micro_batch // 2))
+        free()
+
+
+SHORTER = "give a shorter --length, or --gradient-checkpointing, or a smaller --model"
+
+
+def _pieces(training: "Training") -> str:
+    rows = training.micro_batch
+    return "in a micro-batch of one row" if rows == 1 else f"in a micro-batch of {rows} rows on each of several processes"
+
+
+def free() -> None:
+    """Give back what nothing refers to any more, to the device too."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def before_step(training: "Training") -> Callable[[], None]:

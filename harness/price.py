@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import out_of_memory
 from harness.plan import Plan, Trial
 from harness.strategy import Strategy, parts
 
@@ -65,7 +66,9 @@ def _pace(setting: "Setting") -> float | None:
             total.backward()
             total.detach().item()
             times.append(time.perf_counter() - began)
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
         return None
     return times[-1] / tokens.numel()
 
@@ -78,6 +81,7 @@ def spent(training: "Training", earlier: Mapping[str, Any] | None) -> dict[str, 
         "steps": training.update,
         "learning_rate_area": training.rate_area,
         "skipped_steps": training.skipped,
+        "halved": training.halved,
         "parameters_trained": sum(p.numel() for group in training.optimizer.param_groups for p in group["params"]),
     }
     if earlier is not None:

@@ -70,7 +70,7 @@ class MicroBatch:
 
 
 SOURCE = r"[a-z][a-z0-9_]*(\.\d+)?"
-COLUMNS = ("update", "tokens", "learning_rate", "loss", "norm", "clipped", "seconds", "skipped", "rows")
+COLUMNS = ("update", "tokens", "learning_rate", "loss", "norm", "clipped", "seconds", "skipped", "rows", "micro_batch")
 """What the log of a training calls its own figures; it stands beside the tokens of each source."""
 
 

@@ -32,7 +32,7 @@ def state(training: "Training") -> State:
         tensors |= {f"optimizer.{slot}.{names[p]}": value for slot, value in slots.items()}
     moving, chance = moving_memory(training, tensors), random_state()
     numbers = {"update": training.update, "positions": training.reader.positions, "seconds": training.seconds}
-    numbers |= {"skipped": training.skipped}
+    numbers |= {"skipped": training.skipped, "halved": training.halved}
     numbers |= {"reference_tokens": training.reference_tokens, "identity": identity(training)}
     numbers |= {"tokens_read": training.origin.tokens_read - training.setup_read}
     numbers |= {"tokens_drawn": training.origin.tokens_drawn - training.setup_drawn}
@@ -63,6 +63,7 @@ def restore(training: "Training", state: State) -> None:
     unflatten("moving", training.memory.moving, State(state.tensors, state.numbers["moving"]), device)
     training.update, training.seconds = state.numbers["update"], state.numbers["seconds"]
     training.rate_area, training.skipped = state.numbers["rate_area"], state.numbers["skipped"]
+    training.halved = [(update, rows) for update, rows in state.numbers["halved"]]
     training.earlier_reference = state.numbers["reference_tokens"] - training.origin.reference_tokens
     training.origin.tokens_read = training.setup_read + state.numbers["tokens_read"]
     training.origin.tokens_drawn = training.setup_drawn + state.numbers["tokens_drawn"]

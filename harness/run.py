@@ -1,15 +1,15 @@
 """The benchmark as one loop: score the base, then train, score and keep every trial that is missing."""
 
-import gc
 import shutil
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import price
 from harness.arms import parent_arm
-from harness.errors import HarnessError, RecordError, TrialError, said
+from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.folder import finished, merged, prompts, refuse_foreign, stored_plan, to_be_replaced
 from harness.plan import Arm, Trial, digest, file_digest
 from harness.price import Cost
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from harness.strategy import Strategy
     from harness.suite import Suite
     from harness.train import Training
+
+
+SMALLER = "close what else uses it, or give a smaller --model"
 
 
 class Watch:
@@ -98,6 +101,8 @@ def _rescore(ready: Ready, watch: Watch) -> None:
 
 def _run_trial(ready: Ready, trial: Trial, watch: Watch) -> str | None:
     """Train, score and keep one trial; its name where it failed."""
+    from harness.mishaps import free
+
     folder = ready.folder / trial.folder
     began = time.perf_counter()
     named = {"arm": trial.arm.name, "seed": trial.seed, "fingerprint": ready.plan.trial_fingerprint(trial)}
@@ -111,18 +116,9 @@ def _run_trial(ready: Ready, trial: Trial, watch: Watch) -> str | None:
     except (Exception, SystemExit) as problem:  # a trial that fails is a row that says so; the others go on
         error = str(problem) if isinstance(problem, HarnessError) else said(problem)
         write_json(folder / "result.json", {**named, "status": "failed", "error": error})
-    _let_go()
+    free()  # before the next one loads its models
     watch.end(trial.folder, error, time.perf_counter() - began)
     return trial.folder if error else None
-
-
-def _let_go() -> None:
-    """Give back what a trial held before the next one loads its models."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch) -> dict[str, Any]:
@@ -133,14 +129,16 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch) -> 
     times: dict[str, float] = {}
     began = time.perf_counter()
     watch.stage(trial.folder, "set up")
-    training = _training(ready, trial)
+    with within_memory("while it was being set up", SMALLER):
+        training = _training(ready, trial)
     times["setup"] = time.perf_counter() - began
     earlier = read_json(training.shared / "result.json") if training.shared else None
-    if earlier is None:
-        watch.stage(trial.folder, "trained")
-        train(training, folder, watch.step)
-    else:
-        training.finish()
+    with within_memory("while it was being trained, beside the micro-batches", SMALLER):
+        if earlier is None:
+            watch.stage(trial.folder, "trained")
+            train(training, folder, watch.step)
+        else:
+            training.finish()
     times["train"] = training.seconds if earlier is None else earlier["seconds"]["train"]
     _save(training.model, ready.tokenizer, folder / "weights")
     seal(folder / "weights")
@@ -200,13 +198,14 @@ def _score(ready: Ready, model: "nn.Module", weights: str, folder: Path, watch: 
 
     from harness.score import complete, score
 
-    model = model.to(PartialState().device)
-    for suite in _unscored(ready, weights, folder):
-        table = score(model, ready.tokenizer, suite, limit=ready.limit, bos=ready.bos, show=lambda d, t: watch.step(d, t, {}))
-        _keep(table, folder / "scores" / f"{suite.name}.parquet", _score_key(ready, weights, suite))
-    if not _completed(ready, weights, folder):
-        made = complete(model, ready.tokenizer, prompts(ready), bos=ready.bos)
-        _keep(made, folder / "completions.parquet", _completion_key(ready, weights))
+    with within_memory(f"while {folder.relative_to(ready.folder)} was being scored", SMALLER):
+        model = model.to(PartialState().device)
+        for suite in _unscored(ready, weights, folder):
+            table = score(model, ready.tokenizer, suite, limit=ready.limit, bos=ready.bos, show=partial(watch.step, logged={}))
+            _keep(table, folder / "scores" / f"{suite.name}.parquet", _score_key(ready, weights, suite))
+        if not _completed(ready, weights, folder):
+            made = complete(model, ready.tokenizer, prompts(ready), bos=ready.bos)
+            _keep(made, folder / "completions.parquet", _completion_key(ready, weights))
 
 
 def _keep(table: "pd.DataFrame", path: Path, key: str) -> None:

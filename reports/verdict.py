@@ -185,7 +185,7 @@ def warnings(study: fg.Study) -> list[str]:
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
             "Three seeds or more are needed for a claim about a strategy."
         )
-    return found + _skipped(study) + _unfinished(study) + _weak(study)
+    return found + _skipped(study) + _halved(study) + _unfinished(study) + _weak(study)
 
 
 def _skipped(study: fg.Study) -> list[str]:
@@ -196,6 +196,22 @@ def _skipped(study: fg.Study) -> list[str]:
         return []
     return [
         f"Steps were skipped, because their loss or gradient was not finite ({'; '.join(lines)}); their text was not learned."
+    ]
+
+
+def _halved(study: fg.Study) -> list[str]:
+    """Trainings that memory was too short for, as it was planned."""
+    lines = [
+        f"{_name(trial)}: {words.several(rows, 'row')} from update {update} on"
+        for trial in study.done
+        for update, rows in (trial.facts.get("halved") or [])[-1:]
+    ]
+    if not lines:
+        return []
+    planned = words.several(int(study.record.plan["micro_batch"]), "row")
+    return [
+        f"Memory ran out, and micro-batches were made smaller than the {planned} of the plan ({'; '.join(lines)}). "
+        "Every step still learned from the same rows: these trainings differ from what was planned by rounding alone."
     ]
 
 

@@ -1,9 +1,11 @@
-"""A step that is not finite, where the plan says skip: it changes nothing but the count, and says what it was."""
+"""A step that is not finite and skipped changes nothing but the count; one that memory is too short for is done again."""
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,132 @@ def test_weights_that_are_not_finite_are_not_skipped_over(tmp_path: Path) -> Non
     training = Training(Ruins(), tiny_setting(tmp_path, on_nan="skip"), 1)
     with pytest.raises(TrialError, match=r"^ruins failed in weights: it left model.embed_tokens.weight not finite after"):
         train(training, tmp_path)
+
+
+@dataclass(frozen=True)
+class Hungry(Strategy):
+    """Needs more memory than there is for micro-batches above `rows` from an update on; counts what it sees, and draws."""
+
+    rows: int = 2
+    since: int = 3
+    where: str = "observe"
+
+    def setup(self, origin: Any) -> Memory:
+        return Memory(moving={"update": 1, "seen": torch.zeros(2), "order": [], "noise": torch.zeros(())})
+
+    def observe(self, batch: Batch, memory: Memory) -> Mapping[str, Tensor]:
+        memory.moving["seen"][0] += len(batch.rows)
+        memory.moving["order"] += batch.rows
+        memory.moving["noise"] = memory.moving["noise"] + torch.rand(())
+        if self.where == "observe":
+            self.allocate(len(batch.rows), memory)
+        return {}
+
+    def loss(self, chunk: Chunk, memory: Memory) -> Mapping[str, Tensor]:
+        memory.moving["seen"][1] += len(chunk.targets)
+        if self.where == "loss":
+            self.allocate(len(chunk.targets) // (LENGTH - 1), memory)
+        return {"mine": 0.1 * chunk.losses}
+
+    def weights(self, model: nn.Module, memory: Memory, origin: Any) -> None:
+        memory.moving["update"] += 1
+
+    def allocate(self, rows: int, memory: Memory) -> None:
+        if rows > self.rows and memory.moving["update"] >= self.since:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB")
+
+
+@pytest.mark.parametrize("where", ["observe", "loss"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_out_of_memory_a_step_is_done_again_whole_in_halves(where: str, seed: int, tmp_path: Path) -> None:
+    """By hand: the plan's size to update 2, half of it from 3 on; every hook saw every row once, and drew as often."""
+    setting = tiny_setting(tmp_path)
+    found = Training(Hungry(where=where), setting, seed)
+    train(found, tmp_path / "trial")
+    by_hand = Training(Hungry(rows=9), setting, seed)
+    by_hand.step(), by_hand.step()
+    by_hand.setting = replace(setting, micro_batch=2)
+    by_hand.step(), by_hand.step(), by_hand.step()
+    assert same_bits(weights(found), weights(by_hand))
+    moving, wanted = found.memory.moving, by_hand.memory.moving
+    assert moving["seen"].tolist() == [STEPS * 4, STEPS * 4 * (LENGTH - 1)]
+    assert moving["order"] == wanted["order"] == [row for update in range(1, 6) for row in first_rows(update, seed)]
+    assert torch.equal(moving["noise"], wanted["noise"])
+    rows = [json.loads(line) for line in (tmp_path / "trial" / "training.jsonl").read_text().splitlines()]
+    assert [row.get("micro_batch") for row in rows] == [None, None, 2, None, None]
+    assert spent(found, None)["halved"] == [(3, 2)]
+
+
+def test_it_halves_as_often_as_it_takes_and_a_restart_goes_on_with_what_fitted(tmp_path: Path) -> None:
+    setting = tiny_setting(tmp_path, checkpoint_every=1)
+    whole = Training(Hungry(rows=1) + MovingAverage(), setting, 1)
+    train(whole, tmp_path / "whole")
+    assert (whole.halved, whole.micro_batch) == ([(3, 2), (3, 1)], 1)
+
+    def stop(done: int, total: int, row: Any) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Training(Hungry(rows=1) + MovingAverage(), setting, 1), tmp_path / "again", stop)
+    again = Training(Hungry(rows=1) + MovingAverage(), setting, 1)
+    train(again, tmp_path / "again")
+    assert again.halved == whole.halved
+    assert same_bits(weights(again), weights(whole))
+
+
+def test_one_row_that_does_not_fit_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TrialError) as found:
+        train(Training(Hungry(rows=0), tiny_setting(tmp_path), 1), tmp_path)
+    assert str(found.value) == (
+        "memory ran out at update 3, in a micro-batch of one row (for another 2.00 GiB); "
+        "give a shorter --length, or --gradient-checkpointing, or a smaller --model"
+    )
+
+
+def test_what_is_no_shortage_of_memory_is_not_tried_again(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Fails(Strategy):
+        def loss(self, chunk: Chunk, memory: Memory) -> Mapping[str, Tensor]:
+            raise RuntimeError("shapes do not match")
+
+    training = Training(Fails(), tiny_setting(tmp_path), 1)
+    with pytest.raises(TrialError, match=r"^fails failed in loss: RuntimeError: shapes do not match"):
+        training.step()
+    assert training.halved == []
+
+
+SHORT = """
+import json, resource, sys
+from dataclasses import dataclass
+from pathlib import Path
+import torch
+from harness.strategy import Strategy
+from harness.testing import same_bits, tiny_setting
+from harness.train import Training, train
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+
+@dataclass(frozen=True)
+class Wide(Strategy):
+    def observe(self, batch, memory):
+        return {"wide": torch.empty(*batch.tokens[:, 1:].shape, 2**22)}  # 4 rows: 44 x 16 MiB
+
+wanted = Training(Wide(), tiny_setting(folder, micro_batch=2), 1)
+train(wanted, folder / "wanted")
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 528 * 2**20, resource.RLIM_INFINITY))
+found = Training(Wide(), tiny_setting(folder), 1)
+train(found, folder / "found")
+same = same_bits(dict(found.model.named_parameters()), dict(wanted.model.named_parameters()))
+print(json.dumps([found.halved, same]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
+def test_a_machine_that_really_has_no_more_memory(tmp_path: Path) -> None:
+    """An address space with room for the tensors of two rows (352 MiB), and not for those of four (704 MiB)."""
+    done = subprocess.run([sys.executable, "-c", SHORT, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[[1, 2]], True]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness import cli
 from harness.record import read
@@ -112,3 +113,22 @@ def test_another_trial_in_a_trials_place_is_refused(harness: Harness, folder: Pa
     path.write_text(kept)
     assert code == 1
     assert "low_lr/seed-1 holds another trial than low_lr with seed 1 of this plan (other parameters, or" in err
+
+
+def test_memory_that_ran_out_beside_the_steps_is_a_sentence(
+    harness: Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In scoring the base nothing can follow; in setting a trial up the trial fails."""
+
+    def short(*given: Any, **named: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 8 GiB")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.score.score", short)
+        code, err = harness("low_lr", "--seeds", 1, "--output", "short")
+    end = "(for another 20.00 MiB); close what else uses it, or give a smaller --model"
+    assert (code, err.strip()) == (1, f"harness: memory ran out while base was being scored {end}")
+    monkeypatch.setattr("harness.train.Training._set_up", short)
+    assert harness("low_lr", "--seeds", 1, "--output", "short")[0] == 1
+    errors = {result.facts["error"] for result in read(folder / "short").trials}
+    assert errors == {f"memory ran out while it was being set up {end}"}

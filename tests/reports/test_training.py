@@ -85,3 +85,15 @@ def test_skipped_steps_are_warned_of_and_leave_the_figures_alone(tmp_path: Path,
     assert training.section(Study(record.read(folder))).answer.endswith(
         "4 trainings; at most 4 % of a training's steps were clipped."
     )
+
+
+def test_micro_batches_that_were_halved_are_told_with_what_it_changes(tmp_path: Path, fabricate: Any) -> None:
+    folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,)))
+    assert not [line for line in verdict.warnings(Study(record.read(folder))) if "Memory" in line]
+    path = folder / "kl" / "seed-0" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"halved": [[12, 4], [90, 1]]}))
+    assert [line for line in verdict.warnings(Study(record.read(folder))) if "Memory" in line] == [
+        "Memory ran out, and micro-batches were made smaller than the 8 rows of the plan "
+        "(kl, seed 0: 1 row from update 90 on). "
+        "Every step still learned from the same rows: these trainings differ from what was planned by rounding alone."
+    ]
