@@ -1,8 +1,10 @@
 """Words to a plan; the only file that prints or exits."""
 
+import inspect
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -10,6 +12,8 @@ import typer
 
 from harness import __version__
 from harness.errors import HarnessError
+from harness.settings import Settings
+from harness.stopping import Stopped, heeded
 
 if TYPE_CHECKING:
     from harness.resolve import Ready
@@ -22,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-INTERRUPTED = "interrupted; type the same command again and it goes on from where it was"
+AGAIN = "; type the same command again and it goes on from where it was"
 
 
 def main() -> NoReturn:
@@ -37,14 +41,16 @@ def main() -> NoReturn:
         _fail(" ".join(str(error).split()), 1)
     except typer.Exit as stop:
         code = stop.exit_code
+    except Stopped as stop:
+        _fail(f"{stop}{AGAIN}", stop.code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(INTERRUPTED, 130)
+        _fail(f"interrupted{AGAIN}", 130)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # a flag that does not exist, a word too many
             _fail(" ".join(str(error.format_message() if hasattr(error, "format_message") else error).split()), 2)  # pyright: ignore
         raise
     if code == 130:
-        _fail(INTERRUPTED, 130)
+        _fail(f"interrupted{AGAIN}", 130)
     sys.exit(code or 0)
 
 
@@ -70,45 +76,59 @@ def _option(help_: str) -> Any:
     return typer.Option(help=help_)
 
 
+FLAGS = """
+    strategies model new old task reference instruct suites seeds tokens epochs batch length learning_rate micro_batch
+    precision weights optimizer attention document_mask gradient_checkpointing reference_weights compile liger
+    checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
+    equal controls limit prompts plugin output dry_run
+"""
+"""The settings that are flags of `harness run`, in their order; a plan file takes all settings."""
+KINDS: dict[Any, str] = {
+    int: "seeds batch length micro_batch keep_checkpoints limit",
+    float: "epochs learning_rate",
+    bool: "document_mask gradient_checkpointing compile liger keep_best dry_run",
+    list[str]: "plugin",
+}
+"""What a flag's word is, where it is more than a word."""
+
+
+def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes FLAGS: as the settings describe them, None where not typed."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    kinds = {name: kind for kind, names in KINDS.items() for name in names.split()}
+    flags = [
+        inspect.Parameter(
+            name, keyword, default=None, annotation=Annotated[kinds.get(name, str) | None, _option(_described(name))]
+        )
+        for name in FLAGS.split()
+    ]
+    own = inspect.signature(command)
+    first = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    command.__signature__ = own.replace(parameters=[*first, *flags])  # pyright: ignore[reportFunctionMemberAccess]
+    return command
+
+
+def _described(name: str) -> str:
+    return Settings.model_fields[name].description or ""
+
+
 @app.command()
+@_with_flags
 def run(
-    plan: Annotated[Path | None, typer.Argument(help="plan file (YAML); the command line wins over it")] = None,
-    strategies: Annotated[str | None, _option("arms, as in kl,ewc:weight=10,replay:share=0.05+kl")] = None,
-    model: Annotated[str | None, _option("base: a folder, a hub name, or a registered model")] = None,
-    new: Annotated[str | None, _option("text to learn: a registered corpus, file, folder (path#column) or hub dataset")] = None,
-    old: Annotated[str | None, _option("text that the base knows, for arms that read it; as --new")] = None,
-    task: Annotated[str | None, _option("text of the task in mind, for arms that select by it; as --new")] = None,
-    reference: Annotated[str | None, _option("model that arms compare with; as --model")] = None,
-    instruct: Annotated[str | None, _option("instruction-tuned model made from the base; as --model")] = None,
-    suites: Annotated[str | None, _option("what is scored: registered suites, suite files, lm-eval tasks")] = None,
-    seeds: Annotated[int | None, _option("how many seeds an arm is trained under")] = None,
-    tokens: Annotated[str | None, _option("tokens an arm trains on; k, M and B are understood")] = None,
-    epochs: Annotated[float | None, _option("passes over the new text, where tokens are not given")] = None,
-    batch: Annotated[int | None, _option("rows of an optimizer step")] = None,
-    length: Annotated[int | None, _option("tokens of a row")] = None,
-    learning_rate: Annotated[float | None, _option("peak learning rate")] = None,
-    micro_batch: Annotated[int | None, _option("rows of one forward and backward; changes rounding only")] = None,
-    on_nan: Annotated[str | None, _option("a loss that is not finite: stop (the trial) or skip (the step)")] = None,
-    equal: Annotated[str | None, _option("what arms share: tokens, new_tokens or flops")] = None,
-    controls: Annotated[str | None, _option("matched: train what each arm is measured against, too")] = None,
-    limit: Annotated[int | None, _option("items a task: a seeded subset, the same for every arm")] = None,
-    prompts: Annotated[str | None, _option("file of prompts that base and arms complete on the page")] = None,
-    plugin: Annotated[list[str] | None, _option("Python file with strategies of your own (code: it is run)")] = None,
-    output: Annotated[str | None, _option("run folder; the same command again does what is missing")] = None,
-    dry_run: Annotated[bool, _option("say what would be done and what it costs; train nothing")] = False,
+    plan: Annotated[Path | None, typer.Argument(help="plan file (YAML); the command line wins over it")] = None, **typed: Any
 ) -> None:
     """Train one base under each strategy and the control, score all of them, and write a page that compares them."""
-    typed = {k: v for k, v in locals().items() if k != "plan"} | {"plugin": plugin or None, "dry_run": dry_run or None}
     if plan is None:
         _fail_early(typed)
     from harness.asking import ask
     from harness.resolve import resolve
 
-    asked = ask(plan, typed)
-    ready = resolve(asked)
-    _say_plan(ready)
-    if not asked.dry_run:
-        _run(ready)
+    with heeded():
+        asked = ask(plan, {name: value for name, value in typed.items() if value not in (None, [])})
+        ready = resolve(asked)
+        _say_plan(ready)
+        if not asked.dry_run:
+            _run(ready)
 
 
 def _fail_early(typed: dict[str, Any]) -> None:
@@ -133,7 +153,7 @@ def _say_plan(ready: "Ready") -> None:
     whose = "an arm" if plan.alike else "for the control"
     print(
         f"{budget.tokens:,} tokens {whose}: {budget.steps} steps of {budget.batch} x {budget.length}, "
-        f"peak learning rate {budget.peak:g}, {budget.precision}"
+        f"peak learning rate {budget.peak:g}, {budget.engine.told}"
     )
     for note in plan.notes:
         print(f"note: {note}")

@@ -38,7 +38,8 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         "seeds": list(plan.seeds),
         "base": dict(plan.base),
         "sources": {name: dict(source) for name, source in plan.sources.items()},
-        "budget": asdict(plan.budget),
+        "budget": {key: value for key, value in asdict(plan.budget).items() if key != "engine"},
+        "engine": asdict(plan.budget.engine),
         "strategies": {
             arm: {f"{i} {part['name']}": {k: v for k, v in part.items() if k != "name"} for i, part in enumerate(found, 1)}
             for arm, found in plan.strategies.items()
@@ -102,6 +103,9 @@ def refuse_foreign(ready: Ready, folder: Path) -> None:
 
 def _refuse_other_plan(ready: Ready, folder: Path, before: Mapping[str, Any]) -> None:
     now, other = stored_plan(ready, ""), "give --output another folder, or delete it"
+    scored, at = (plan["options"].get("scored_at", "final step") for plan in (before, now))
+    if scored != at:
+        raise InputError(f"the arms of {folder} are scored at their {scored}, those of this plan at their {at}; {other}")
     if before["fingerprint"] != now["fingerprint"]:
         raise InputError(f"{folder} belongs to another plan: {_difference(before, now)}; {other}")
     if missing := sorted(set(before["suites"]) - set(now["suites"])):
@@ -118,9 +122,10 @@ def _refuse_other_plan(ready: Ready, folder: Path, before: Mapping[str, Any]) ->
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first thing in which two plans differ, named."""
-    for section in ("base", "sources", "budget"):
-        for key in sorted({**before[section], **now[section]}):
-            first, second = before[section].get(key), now[section].get(key)
+    for section in ("base", "sources", "budget", "engine"):
+        earlier = before.get(section) or {}
+        for key in sorted({**earlier, **now[section]}):
+            first, second = earlier.get(key), now[section].get(key)
             if first != second:
                 return f"its {section} has {key} = {_short(first)}, this plan {_short(second)}"
     return "its fingerprint differs"

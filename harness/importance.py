@@ -10,11 +10,12 @@ from typing import Any
 
 from harness import lookup, registry
 from harness.asking import ask
+from harness.engine import precision
 from harness.errors import InputError
 from harness.model import load_model, locate
-from harness.plan import Budget, number
+from harness.plan import Budget, Engine, number
 from harness.resolve import content_keys, load
-from harness.spending import decide, precision
+from harness.spending import decide
 from harness.strategy import OLD
 
 ENOUGH = 2**50
@@ -65,4 +66,4 @@ def _strategy(given: Mapping[str, Any]) -> Any:
 
 
 def _unlimited(length: int) -> Budget:
-    return Budget(steps=math.ceil(ENOUGH / length), batch=1, length=length, peak=1.0, precision=precision())
+    return Budget(steps=math.ceil(ENOUGH / length), batch=1, length=length, peak=1.0, engine=Engine(precision()))

@@ -79,7 +79,7 @@ def free() -> None:
 
 def before_step(training: "Training") -> Callable[[], None]:
     """What undoes to memory what hooks do in a step, if steps may be skipped."""
-    hooks = ("weigh", "observe", "loss", "gradients") if training.setting.on_nan == "skip" else ()
+    hooks = ("weigh", "observe", "loss", "gradients") if training.setting.on_nan == "skip" or training.loss_scale.on else ()
     return remembered(training, *hooks)
 
 

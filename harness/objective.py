@@ -33,12 +33,14 @@ def chunk_size(vocabulary: int) -> int:
 class Weighting:
     """How positions count: by term (b, T-1) weights, and what each term's sum is divided by.
 
-    `predicted` divides the terms that have no weights: the predicted tokens of the global step.
+    `predicted` divides the terms that have no weights: the predicted tokens of the global step; `scale` multiplies what has a
+    gradient, a power of two.
     """
 
     predicted: float
     weights: Mapping[str, Tensor]
     divisors: Mapping[str, float]
+    scale: float = 1.0
 
     def divisor(self, term: str) -> float:
         """What the sum of a term is divided by; a term that no position of the step carries is zero over one."""
@@ -178,7 +180,10 @@ class _Work:
             if wrong := wrong_term(name, values, chunk):
                 raise TrialError(wrong)
         return sum(
-            (self._count(name, values, part) / self.weighting.divisor(name) for name, values in terms.items()),
+            (
+                self._count(name, values, part) / (self.weighting.divisor(name) / self.weighting.scale)
+                for name, values in terms.items()
+            ),
             start=losses.new_zeros(()),
         )
 
@@ -198,6 +203,9 @@ class _Chunked(torch.autograd.Function):
     ) -> Tensor:
         wanted = [tensor is not None and ctx.needs_input_grad[i] for i, tensor in enumerate((hidden, logits, weight, bias), 1)]
         leaves = [None if t is None else t.detach().requires_grad_(w) for t, w in zip((weight, bias), wanted[2:], strict=True)]
+        for leaf in leaves:
+            if leaf is not None and leaf.dtype != torch.float32:
+                leaf.grad_dtype = torch.float32  # chunks add up in it
         slopes: list[list[Tensor]] = [[], []]
         total = hidden.new_zeros((), dtype=torch.float32)
         for part in work.chunks():

@@ -179,7 +179,7 @@ class TrialOrigin:
         device = next(model.parameters()).device
         along = {name: values.to(device) for name, values in (beside or {}).items()}
         weighting = Weighting(tokens.shape[0] * (tokens.shape[1] - 1), {}, {})
-        with torch.enable_grad(), _untouched(model), _wanting_gradients(model) as named:
+        with torch.enable_grad(), untouched(model), _wanting_gradients(model) as named:
             total, _ = Objective(model, terms)(tokens.to(device), weighting, along)
             found = torch.autograd.grad(total, list(named.values()), allow_unused=True)
         return {name: g.float() for name, g in zip(named, found, strict=True) if g is not None}
@@ -208,7 +208,7 @@ class TrialOrigin:
 
     def remembered(self, what: Mapping[str, Any], sources: Sequence[str] = (OLD,)) -> Path:
         """The file of what is remembered."""
-        made_by = [__version__, torch.__version__, str(self.device), torch.get_num_threads(), self.budget.precision]
+        made_by = [__version__, torch.__version__, str(self.device), torch.get_num_threads(), self.budget.engine.forward]
         keys = [self.keys.get(name) for name in ("base", *sources)]
         return self.cache / f"{digest([what, keys, self.budget.length, made_by])}.safetensors"
 
@@ -253,7 +253,7 @@ def _whole(path: Path, seal: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
+def untouched(model: nn.Module) -> Iterator[None]:
     """Training mode and random states are the same afterwards."""
     modes = {module: module.training for module in model.modules()}
     try:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,47 @@ def cosine(steps: int, warmup: float = WARMUP, floor: float = FLOOR) -> Callable
 
 
 @dataclass(frozen=True)
+class Engine:
+    """How the arithmetic of a training is done, the same for every arm.
+
+    precision               of forward and backward: fp32, or bf16 or fp16 by autocast
+    weights                 what trained weights are kept in: fp32, or bf16 with stochastic rounding
+    optimizer               adamw, adamw_8bit or adafactor
+    attention               the implementation in transformers: sdpa, eager or flash_attention_2
+    document_mask           whether a token is kept from seeing the documents before its own in the row
+    gradient_checkpointing  whether blocks are computed again in the backward instead of kept
+    reference_weights       what frozen models beside the trained one are kept in: fp32 or int8
+    compile                 whether blocks go through torch.compile
+    liger                   whether blocks use Liger's kernels
+    """
+
+    precision: str = "fp32"
+    weights: str = "fp32"
+    optimizer: str = "adamw"
+    attention: str = "sdpa"
+    document_mask: bool = False
+    gradient_checkpointing: bool = False
+    reference_weights: str = "fp32"
+    compile: bool = False
+    liger: bool = False
+
+    @property
+    def forward(self) -> dict[str, Any]:
+        """What changes the bits of a forward pass through a frozen model, and so whatever is made from one."""
+        kept = ("precision", "attention", "document_mask", "reference_weights", "compile", "liger")
+        return {name: getattr(self, name) for name in kept}
+
+    @property
+    def told(self) -> str:
+        """The precision, and in words whatever else is not the default."""
+        words = [self.precision]
+        for f in fields(self)[1:]:
+            if (value := getattr(self, f.name)) != f.default:
+                words.append(f.name.replace("_", " ") + ("" if value is True else f" {value}"))
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
 class Budget:
     """What every arm may spend and must share.
 
@@ -53,6 +94,7 @@ class Budget:
     warmup, floor   of the control's schedule, as shares of T and of the peak
     weight_decay    decoupled, on matrices, towards zero
     clip            largest global gradient norm
+    engine          how the arithmetic is done
     """
 
     steps: int
@@ -65,8 +107,7 @@ class Budget:
     beta1: float = 0.9
     beta2: float = 0.95
     clip: float = 1.0
-    precision: str = "fp32"
-    optimizer: str = "adamw"
+    engine: Engine = field(default_factory=Engine)
 
     @property
     def tokens(self) -> int:
@@ -256,7 +297,8 @@ class Plan:
     def fingerprint(self) -> str:
         """What a run folder must share with this plan to be continued; arms, seeds, suites and prompts may be added."""
         base = [self.base["digest"], self.base.get("tokenizer")]
-        return digest({"base": base, "sources": self.sources, "budget": asdict(self.budget)})
+        scored = self.options.get("scored_at") or "final step"
+        return digest({"base": base, "sources": self.sources, "budget": asdict(self.budget), "scored_at": scored})
 
     def trial_fingerprint(self, trial: Trial) -> str:
         """What makes two trials the same training and the same result."""

@@ -49,19 +49,22 @@ def _pace(setting: "Setting") -> float | None:
     """Seconds a token takes: forward and backward of one micro-batch, the second of two; None where memory is short."""
     import torch
 
+    from harness.arithmetic import autocast, fit
     from harness.objective import Objective, Weighting
     from harness.strategy import NEW
 
     table = setting.tables[NEW]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokens = table.tokens([row % len(table) for row in range(setting.micro_batch)]).to(device)
-    half = torch.autocast(device, torch.bfloat16) if setting.budget.precision == "bf16" else contextlib.nullcontext()
+    engine = setting.budget.engine
     times = []
     try:
-        objective = Objective(setting.load().to(device))
+        model = setting.load().to(device).train()
+        fit(model, engine, setting.start)
+        objective = Objective(model)
         for _ in range(2):
             began = time.perf_counter()
-            with half:
+            with autocast(engine, torch.device(device)):
                 total, _ = objective(tokens, Weighting(float(tokens.numel()), {}, {}))
             total.backward()
             total.detach().item()
@@ -79,6 +82,8 @@ def spent(training: "Training", earlier: Mapping[str, Any] | None) -> dict[str, 
     own = {
         "tokens": {name: count * length for name, count in training.reader.positions.items()},
         "steps": training.update,
+        "scored_at": training.scored_at,
+        "held_losses": training.held,
         "learning_rate_area": training.rate_area,
         "skipped_steps": training.skipped,
         "halved": training.halved,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from harness import optimizer
 from harness.checkpoint import State, check_apart, flatten, random_state, restore_random, unflatten
 from harness.errors import TrialError
 from harness.hooks import failure
@@ -27,13 +28,14 @@ def state(training: "Training") -> State:
     """Weights, optimizer, moving memory, random numbers, and the counts of what was read and spent."""
     tensors = {f"model.{name}": p for name, p in training.model.named_parameters()}
     tensors |= {f"buffer.{name}": b for name, b in training.model.named_buffers()}
-    names = {p: name for name, p in training.model.named_parameters()}
-    for p, slots in training.optimizer.state.items():
-        tensors |= {f"optimizer.{slot}.{names[p]}": value for slot, value in slots.items()}
+    tensors |= optimizer.state(training.optimizer, training.named)
+    if training.chance:
+        tensors["chance"] = training.chance.get_state()
     moving, chance = moving_memory(training, tensors), random_state()
     numbers = {"update": training.update, "positions": training.reader.positions, "seconds": training.seconds}
-    numbers |= {"skipped": training.skipped, "halved": training.halved}
+    numbers |= {"skipped": training.skipped, "held": training.held}
     numbers |= {"reference_tokens": training.reference_tokens, "identity": identity(training)}
+    numbers |= {"loss_scale": training.loss_scale.state()}
     numbers |= {"tokens_read": training.origin.tokens_read - training.setup_read}
     numbers |= {"tokens_drawn": training.origin.tokens_drawn - training.setup_drawn}
     numbers |= {"rate_area": training.rate_area, "moving": moving.numbers, "random": chance.numbers}
@@ -58,31 +60,35 @@ def restore(training: "Training", state: State) -> None:
     """Go on from a state of this trial."""
     if state.numbers.get("identity") != identity(training):
         raise TrialError(f"the checkpoint at update {state.numbers['update']} is of another trial; delete its folder")
-    _restore_model(training, state)
-    device = training.accelerator.device
-    unflatten("moving", training.memory.moving, State(state.tensors, state.numbers["moving"]), device)
+    rewind(training, state)
     training.update, training.seconds = state.numbers["update"], state.numbers["seconds"]
     training.rate_area, training.skipped = state.numbers["rate_area"], state.numbers["skipped"]
-    training.halved = [(update, rows) for update, rows in state.numbers["halved"]]
     training.earlier_reference = state.numbers["reference_tokens"] - training.origin.reference_tokens
     training.origin.tokens_read = training.setup_read + state.numbers["tokens_read"]
     training.origin.tokens_drawn = training.setup_drawn + state.numbers["tokens_drawn"]
+    training.held = [(update, loss) for update, loss in state.numbers["held"]]
     training.reader.skip(training.update)
     if training.reader.positions != state.numbers["positions"]:
         raise TrialError(f"the mixture of this arm no longer gives the rows that its checkpoint at {training.update} had read")
+    restore_random(State(state.tensors, state.numbers["random"]))  # last: nothing may draw after this
+
+
+@torch.no_grad()
+def rewind(training: "Training", state: State) -> None:
+    """Weights, optimizer, moving memory and random numbers of a state; what was read and spent stays counted."""
+    _restore_model(training, state)
+    training.loss_scale.restore(state.numbers["loss_scale"])
+    device = training.accelerator.device
+    unflatten("moving", training.memory.moving, State(state.tensors, state.numbers["moving"]), device)
     restore_random(State(state.tensors, state.numbers["random"]))
 
 
 def _restore_model(training: "Training", state: State) -> None:
     """Weights, buffers, and what the optimizer keeps of each weight."""
-    slots: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.tensors.items():
-        if name.startswith("optimizer."):
-            _, slot, weight = name.split(".", 2)
-            slots.setdefault(weight, {})[slot] = tensor
+    optimizer.restore(training.optimizer, training.named, state.tensors)
+    if training.chance:
+        training.chance.set_state(state.tensors["chance"])
     for name, p in training.model.named_parameters():
         p.copy_(state.tensors[f"model.{name}"])
-        if name in slots:
-            training.optimizer.state[p] = {slot: value.to(p.device) for slot, value in slots[name].items()}
     for name, b in training.model.named_buffers():
         b.copy_(state.tensors[f"buffer.{name}"])

@@ -1,9 +1,11 @@
 """What was asked: flags and YAML, checked for words and types; nothing is decided or looked up here."""
 
+import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from harness.errors import InputError, did_you_mean
 from harness.plan import number
@@ -20,6 +22,24 @@ def _count(value: Any) -> Any:
     return int(found) if isinstance(found, float) and found.is_integer() else found
 
 
+def _every(value: Any) -> Any:
+    """200 updates; or 90s, 10m, 2h."""
+    match = re.fullmatch(r"(\d+\.?\d*)([smh])", value) if isinstance(value, str) else None
+    if match is None:
+        return number(value) if isinstance(value, str) else value
+    return timedelta(seconds=float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]])
+
+
+def _updates_or_time(value: Any) -> Any:
+    """Whole updates, or some time."""
+    if isinstance(value, timedelta) and value > timedelta(0):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError("give a number of updates, as in 200, or a time, as in 90s, 10m or 2h")
+
+
+Every = Annotated[int | timedelta, PlainValidator(lambda value: _updates_or_time(_every(value)))]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Count = Annotated[int, BeforeValidator(_count), Field(ge=1, strict=True)]
 
@@ -70,7 +90,27 @@ class Settings(BaseModel):
     floor: Share | None = Field(None, description="last learning rate as a share of the peak")
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(None, description="decoupled, on matrices")
     clip: Positive | None = Field(None, description="largest global gradient norm")
-    precision: Literal["fp32", "bf16"] | None = Field(None, description="fp32, or bf16 autocast over fp32 weights")
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(
+        None, description="of forward and backward: fp32, or bf16 or fp16 by autocast (fp16 with dynamic loss scaling)"
+    )
+    weights: Literal["fp32", "bf16"] | None = Field(
+        None, description="what trained weights are kept in: fp32, or bf16 with stochastic rounding"
+    )
+    optimizer: Literal["adamw", "adamw_8bit", "adafactor"] | None = Field(
+        None, description="adamw, adamw_8bit (the extra `quantized`) or adafactor"
+    )
+    attention: Literal["sdpa", "eager", "flash_attention_2"] | None = Field(
+        None, description="sdpa, eager or flash_attention_2 (which has to be installed)"
+    )
+    document_mask: bool | None = Field(None, description="tokens of a packed row see their own document alone")
+    gradient_checkpointing: bool | None = Field(
+        None, description="compute blocks again in the backward: less memory, the same bits"
+    )
+    reference_weights: Literal["fp32", "int8"] | None = Field(
+        None, description="what frozen models beside the trained one are kept in: fp32 or int8 (the extra `quantized`)"
+    )
+    compile: bool | None = Field(None, description="blocks go through torch.compile")
+    liger: bool | None = Field(None, description="blocks use Liger's kernels (GPU only; the extra `liger`)")
     micro_batch: Count | None = Field(None, description="rows of one forward and backward")
     on_nan: Literal["stop", "skip"] | None = Field(
         None, description="what a loss or gradient norm that is not finite does: stop the trial, or skip its step"
@@ -89,7 +129,17 @@ class Settings(BaseModel):
     prompts: str | None = Field(None, description="file of prompts, one a line, that base and arms complete on the page")
     plugin: Words = Field((), description="Python files with strategies of your own (code: they are run)")
     dry_run: bool = Field(False, description="say what would be done and what it costs; train nothing")
-    checkpoint_every: Annotated[int, Field(ge=0)] | None = Field(None, description="updates between checkpoints; 0: none")
+    checkpoint_every: Every | None = Field(
+        None, description="updates (200) or time (10m, 2h) between checkpoints of a trial; 0: none"
+    )
+    keep_checkpoints: Count | None = Field(None, description="newest checkpoints that are kept while a trial is trained")
+    keep_best: bool = Field(False, description="keep the checkpoint with the lowest loss on held-out new text too")
+    score: Literal["final", "best"] | None = Field(
+        None, description="what every arm is scored at: its final step, or its best checkpoint by loss on held-out new text"
+    )
+    keep_weights: Literal["all", "best", "none"] | None = Field(
+        None, description="weights of finished trials: all, best (of each arm the seed best on held-out new text) or none"
+    )
     output: str | None = Field(None, description="run folder")
 
 
@@ -103,10 +153,21 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "floor": (0.1, "cosine to a tenth (Ibrahim et al. 2024)"),
     "weight_decay": (0.01, "AdamW 0.9/0.95; decay pulls to zero, away from the base (Sliogeris et al. 2025 use 0.01)"),
     "clip": (1.0, "as in the Abbes et al. 2025 configurations"),
-    "precision": ("fp32", "bf16 where there is an accelerator that has it"),
+    "precision": ("fp32", "bf16 on an accelerator that has it, fp16 on one that has not"),
+    "weights": ("fp32", "small updates are lost in half precision, which looks like kept knowledge"),
+    "optimizer": ("adamw", "what continued pre-training is published with"),
+    "attention": ("sdpa", "torch's own, on every device"),
+    "document_mask": (False, "the published recipes pack documents without one"),
+    "gradient_checkpointing": (False, "it costs a third of the speed"),
+    "reference_weights": ("fp32", "the distance to the base is measured from the base itself"),
+    "compile": (False, "compiling takes longer than a short run saves"),
+    "liger": (False, "an extra, for GPUs alone"),
     "on_nan": ("stop", "a step that is not finite is a fault to be looked at; skipped steps are counted on the page"),
     "equal": ("tokens", "what an arm reads beside new text displaces new text (Ibrahim et al. 2024)"),
-    "checkpoint_every": (200, "updates"),
+    "checkpoint_every": (200, "updates, and the last one"),
+    "keep_checkpoints": (2, "the one before is used where the newest is damaged"),
+    "score": ("final", "the best checkpoint stops arms at different adaptation"),
+    "keep_weights": ("all", "suites that join later need them"),
 }
 """Values where neither command line, plan nor base say otherwise, and why."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from harness import engine
 from harness.arms import Arms, parent_arm
 from harness.errors import InputError
 from harness.model import Base
@@ -39,7 +40,7 @@ def decide(asked: Settings, base: Base, rows: int, length: int) -> tuple[Budget,
             key: BUILT_IN[key][0] if getattr(asked, key) is None else getattr(asked, key)
             for key in ("warmup", "floor", "weight_decay", "clip")
         },
-        precision=asked.precision or precision(),
+        engine=engine.decide(asked),
     )
     epochs = budget.tokens / (rows * length)
     if epochs > 1.005:
@@ -54,13 +55,6 @@ def _peak(asked: Settings, base: Base) -> tuple[float, list[str]]:
         return peak / 10, [f"the peak learning rate is {peak / 10:g}, a tenth of the base's pre-training peak {peak:g}"]
     rate = BUILT_IN["learning_rate"][0]
     return rate, [f"the peak learning rate is {rate:g}: the base's own is unknown; set it with --learning-rate"]
-
-
-def precision() -> str:
-    """What a machine trains in unless asked otherwise."""
-    import torch
-
-    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
 
 
 def micro_batch(budget: Budget) -> int:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from harness.checkpoint import random_state
 from harness.errors import TrialError
-from harness.plan import Budget
+from harness.plan import Budget, Engine
 from harness.reader import Setting
 from harness.strategy import HOOKS, NEW, OLD, TASK, Combined, Strategy, overrides
 from harness.text import Facts, Rows
@@ -83,9 +83,9 @@ def tiny_tables() -> dict[str, Rows]:
     }
 
 
-def tiny_setting(cache: Path, **changes: Any) -> Setting:
+def tiny_setting(cache: Path, engine: Engine | None = None, **changes: Any) -> Setting:
     """Five steps of four rows."""
-    budget = Budget(steps=STEPS, batch=BATCH, length=LENGTH, peak=0.02, warmup=0.2, weight_decay=0.1)
+    budget = Budget(steps=STEPS, batch=BATCH, length=LENGTH, peak=0.02, warmup=0.2, weight_decay=0.1, engine=engine or Engine())
     others = {"reference": partial(tiny_model, 8), "instruct": partial(tiny_model, 9)}
     tables = tiny_tables()
     made = Setting(
@@ -126,8 +126,8 @@ class End:
 class Bench:
     """Where a strategy is put to the laws; the trainings that several laws compare with are done once."""
 
-    def __init__(self, strategy: type[Strategy]) -> None:
-        self.cls = strategy
+    def __init__(self, strategy: type[Strategy], engine: Engine | None = None) -> None:
+        self.cls, self.engine = strategy, engine
         self._scratch = tempfile.TemporaryDirectory(prefix="harness-laws-")
         self.folder = Path(self._scratch.name)
         self.example = strategy(**strategy.example)
@@ -150,7 +150,7 @@ class Bench:
 
     def training(self, strategy: Strategy, seed: int = 1, **changes: Any) -> Training:
         """A training that has not begun."""
-        return Training(strategy, tiny_setting(self.folder / "cache", **changes), seed)
+        return Training(strategy, tiny_setting(self.folder / "cache", self.engine, **changes), seed)
 
     def end(self, strategy: Strategy, seed: int = 1) -> End:
         """Train a strategy from the base to the budget's end."""

@@ -1,6 +1,7 @@
 """The training loop: every arm goes through this one, and only its strategy differs."""
 
 import contextlib
+import logging
 import math
 import random
 import time
@@ -16,16 +17,18 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from harness import optimizer, resume
-from harness.checkpoint import Checkpoints, check_apart, crash_point, flatten, random_state, restore_random
+from harness import arithmetic, optimizer, stopping
+from harness.checkpoint import check_apart, flatten, random_state, restore_random
+from harness.crash import crash_point
 from harness.diagnosis import logged, refuse_base, refuse_weights, wrong_model, wrong_step
 from harness.errors import TrialError
 from harness.hooks import failure
-from harness.mishaps import accumulate, before_step, refuse_idle, skip_or_refuse
+from harness.mishaps import before_step, refuse_idle, skip, skip_or_refuse
 from harness.objective import Objective, Weighting, multiplied
 from harness.origin import TrialOrigin
 from harness.reader import MicroBatch, Reader, Setting
 from harness.record import Log
+from harness.saving import Saving
 from harness.strategy import CROSS_ENTROPY, Chunk, Memory, Strategy, owners, parts
 
 Show = Callable[[int, int, Mapping[str, float]], None]
@@ -50,21 +53,23 @@ class Training:
         torch.manual_seed(seed)
         budget = setting.budget
         self.strategy, self.setting, self.seed = strategy, setting, seed
-        self.accelerator = Accelerator(mixed_precision="bf16" if budget.precision == "bf16" else "no")
+        self.accelerator, engine = Accelerator(mixed_precision="no"), budget.engine  # precision is ours: fp16 on CPUs too
         device = self.accelerator.device
+        self.autocast = partial(arithmetic.autocast, engine, device)
+        fitted = partial(arithmetic.fitted, engine=engine, start=setting.start)
         self.origin = TrialOrigin(
             replace(budget),
             seed,
             dict(setting.tables),
             setting.keys,
             setting.cache,
-            setting.load,
+            partial(fitted, setting.load),
             device,
-            partial(_autocast, self.accelerator),
+            self.autocast,
             setting.start,
-            setting.models,
+            {name: partial(fitted, load) for name, load in setting.models.items()},
             setting.held,
-            partial(setting.control, seed) if setting.control else None,
+            partial(fitted, partial(setting.control, seed)) if setting.control else None,
         )
         self.memory = self._set_up()
         self.setup_read, self.setup_drawn = self.origin.tokens_read, self.origin.tokens_drawn
@@ -75,6 +80,10 @@ class Training:
         self.model = strategy.adapt(start)
         if wrong := wrong_model(self.model):
             raise failure(owners(strategy, "adapt"), "adapt", wrong)
+        self.fitting = contextlib.ExitStack() if shared else arithmetic.fit(self.model, engine, setting.start)
+        self.loss_scale = arithmetic.LossScale(engine)
+        self.chance = torch.Generator(device).manual_seed(seed) if engine.weights == "bf16" else None
+        """What weights in bf16 are rounded by."""
         self.model.train()
         self.objective = Objective(self.model, partial(_terms, strategy))
         self.prepared, self.optimizer = self.accelerator.prepare(self.objective, optimizer.make(self.model, budget))
@@ -86,9 +95,10 @@ class Training:
         self.update = 0
         self.seconds = 0.0
         self.rate_area = 0.0
+        self.held: list[tuple[int, float]] = []
+        """(update, loss on held-out new text) of the checkpoints that were measured."""
+        self.scored_at = budget.steps
         self.skipped = 0
-        self.halved: list[tuple[int, int]] = []
-        """(update, rows of a micro-batch from there on), where memory ran out."""
         self.earlier_reference = 0
 
     def _set_up(self) -> Memory:
@@ -112,12 +122,14 @@ class Training:
         values = self.slope(picked)
         clipped: Any = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.setting.budget.clip)
         norm = float(clipped)
+        if self.loss_scale.overflowed:
+            undo()
+            return self._standing(rate) | skip(self, picked, self.loss_scale.why)
         if wrong := wrong_step(self, norm, values, picked):
             return self._standing(rate) | skip_or_refuse(self, picked, wrong, undo)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         crash_point("before-optimizer")
-        self.optimizer.step()
+        optimizer.step(self.optimizer, rate, self.chance)
+        crash_point("after-optimizer")
         self.strategy.weights(self.model, self.memory, self.origin)
         self.optimizer.zero_grad()
         self.rate_area += rate
@@ -129,11 +141,6 @@ class Training:
             **{f"strategy.{name}": value for name, value in logged(self.strategy, self.memory).items()},
         }
 
-    @property
-    def micro_batch(self) -> int:
-        """Rows of one forward and backward: the plan's, until memory runs out."""
-        return self.halved[-1][1] if self.halved else self.setting.micro_batch
-
     def _standing(self, rate: float) -> dict[str, Any]:
         """What is logged of every update, of one that was skipped too."""
         length = self.setting.budget.length
@@ -142,18 +149,17 @@ class Training:
             "tokens": self.update * self.setting.budget.batch * length,
             "learning_rate": rate,
             **{source: rows * length for source, rows in self.reader.positions.items()},
-            **({"micro_batch": self.micro_batch} if self.halved and self.halved[-1][0] == self.update else {}),
         }
 
     def _momentum(self, name: str) -> Tensor:
         """The optimizer's first moment of a trained tensor; zeros before its first step."""
-        state = self.optimizer.state.get(self.named[name], {})
-        return state["exp_avg"] if "exp_avg" in state else torch.zeros_like(self.named[name])
+        return optimizer.momentum(self.optimizer, self.named[name])
 
     def slope(self, picked: Sequence[tuple[str, int]]) -> dict[str, float]:
         """Fill `.grad` with the whole step's gradient, the strategy's own included; each term's mean in nats."""
-        sums, divisor = accumulate(self, picked)
-        self.strategy.gradients(self.model, self.memory, self.origin)
+        sums, divisor = self.accumulate(picked)
+        if self.loss_scale.unscale(self.model):
+            self.strategy.gradients(self.model, self.memory, self.origin)
         return {name: float(total) / divisor(name) for name, total in sums.items()}
 
     def accumulate(self, picked: Sequence[tuple[str, int]]) -> tuple[dict[str, Tensor], Callable[[str], float]]:
@@ -166,12 +172,13 @@ class Training:
         sums: dict[str, Tensor] = {}
         for i, (batch, given) in enumerate(zip(batches, weights, strict=True)):
             last = i == len(batches) - 1
-            weighting = Weighting(predicted, given, counts)
+            weighting = Weighting(predicted, given, counts, self.loss_scale.factor)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.prepared):
                 beside = self.strategy.observe(batch, self.memory)
-                total, terms = self.prepared(batch.tokens, weighting, beside, self.memory)
+                with self.autocast():
+                    total, terms = self.prepared(batch.tokens, weighting, beside, self.memory)
                 self.accelerator.backward(total * processes)  # gradients are averaged over processes: this undoes it
-                del beside, total  # or they would stand beside those of the next micro-batch
+            crash_point("in-accumulation")
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value
         nothing = torch.zeros((), device=self.accelerator.device)
@@ -194,7 +201,7 @@ class Training:
     def _micro_batches(self, picked: Sequence[tuple[str, int]]) -> list[MicroBatch]:
         """This process's rows of the step, in fixed pieces."""
         mine = picked[self.accelerator.process_index :: self.accelerator.num_processes]
-        size = self.micro_batch
+        size = self.setting.micro_batch
         return [self._batch(mine[start : start + size]) for start in range(0, len(mine), size)]
 
     def _batch(self, picked: Sequence[tuple[str, int]]) -> MicroBatch:
@@ -205,6 +212,7 @@ class Training:
     def finish(self) -> None:
         """What the strategy does once, after the last step."""
         refuse_weights(self, "weights")
+        self.fitting.close()
         self.strategy.finish(self.model, self.memory, self.origin)
         refuse_weights(self, "finish")
         refuse_base(self, "a hook after setup")
@@ -213,6 +221,11 @@ class Training:
     def reference_tokens(self) -> int:
         """Tokens of forward passes that nothing is learned from: through the base, other models, and the trained one."""
         return self.earlier_reference + self.origin.reference_tokens + self.objective.tokens_seen
+
+    @property
+    def best(self) -> int:
+        """The update of the checkpoint with the lowest loss on held-out new text, the first of equals; 0: none was measured."""
+        return min(((loss, update) for update, loss in self.held), default=(0.0, 0))[1]
 
     @torch.no_grad()
     def distance(self) -> float | None:
@@ -230,10 +243,6 @@ class Training:
         self.optimizer.zero_grad()
         self.optimizer.state.clear()
 
-    def finished(self, folder: Path) -> None:
-        """Drop the checkpoints: the weights are stored."""
-        Checkpoints(folder / "checkpoints").clear()
-
 
 def device() -> torch.device:
     """Where a training in this process stands."""
@@ -242,22 +251,17 @@ def device() -> torch.device:
     return found
 
 
-def _autocast(accelerator: Accelerator) -> Any:
-    return accelerator.autocast()
-
-
 def _terms(strategy: Strategy, chunk: Chunk, memory: Memory) -> Mapping[str, Tensor]:
     """The next-token loss and what the strategy adds to it."""
     return {CROSS_ENTROPY: chunk.losses, **strategy.loss(chunk, memory)}
 
 
-def train(training: Training, folder: Path, show: Show | None = None) -> None:
+def train(training: Training, folder: Path, show: Show | None = None, tell: Callable[[str], None] | None = None) -> None:
     """Train to the budget's end, from the newest whole checkpoint in `folder`, logging each update to training.jsonl."""
-    setting = training.setting
-    checkpoints = Checkpoints(folder / "checkpoints")
-    if (state := checkpoints.newest()) is not None:
-        resume.restore(training, state)
-    with Log(folder / "training.jsonl", keep=training.update) as log:
+    setting, saving = training.setting, Saving(training, folder)
+    for sentence in saving.go_on():
+        (tell or logging.getLogger(__name__).warning)(sentence)
+    with Log(folder / "training.jsonl", keep=training.update) as log, stopping.between_updates():
         while training.update < setting.budget.steps:
             began = time.perf_counter()
             row = training.step()
@@ -265,8 +269,7 @@ def train(training: Training, folder: Path, show: Show | None = None) -> None:
             log.write({**row, "seconds": round(training.seconds, 4)})
             if show:
                 show(training.update, setting.budget.steps, row)
-            if setting.checkpoint_every and training.update % setting.checkpoint_every == 0:
-                log.flush()
-                checkpoints.write(training.update, resume.state(training))
+            saving.after_update(log)
+    saving.choose()
     refuse_idle(training)
     training.finish()

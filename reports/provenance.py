@@ -67,7 +67,10 @@ def source_table(plan: Mapping[str, Any]) -> Table:
 
 def budget_table(plan: Mapping[str, Any]) -> Table:
     """What every arm had to share."""
-    budget = dict(plan.get("budget") or {}) | {"micro_batch": plan.get("micro_batch"), "seeds": plan.get("seeds")}
+    budget = {**(plan.get("budget") or {}), **(plan.get("engine") or {})} | {
+        "micro_batch": plan.get("micro_batch"),
+        "seeds": plan.get("seeds"),
+    }
     shared = {"updates of the control": budget.pop("steps", None), "equal": plan.get("equal"), **budget}
     return _pairs("The budget that every arm shares", ("setting", "value"), shared | dict(plan.get("options") or {}))
 

@@ -18,13 +18,13 @@ LAYERS = [
     ["run"],
     ["folder", "price"],
     ["resolve"],
-    ["spending", "needs", "lookup"],
+    ["spending", "needs", "lookup", "keeping"],
     ["testing", "pretrain", "arms", "asking"],
-    ["train", "mishaps", "diagnosis", "resume", "optimizer", "reading", "formats", "splits", "model", "clean"],
+    ["train", "saving", "mishaps", "diagnosis", "resume", "reading", "formats", "splits", "model", "clean"],
     ["reader"],
     ["origin"],
     ["score", "checkpoint", "packing", "text", "sample"],
-    ["objective", "rows"],
+    ["objective", "rows", "arithmetic", "optimizer", "engine"],
     [
         "combined",
         "given",
@@ -33,14 +33,15 @@ LAYERS = [
         "suite",
         "corpus",
         "registry",
-        "record",
         "forgetting",
         "frontier",
         "pairing",
         "statistics",
         "settings",
     ],
-    ["plan", "keys"],
+    ["sealed"],
+    ["record"],
+    ["plan", "keys", "crash", "stopping"],
     ["errors", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -94,7 +95,7 @@ def faults(path: Path) -> list[str]:
         lower = [other for other in ours(names, "harness") if layer(other) < layer(name)]
         found += [(other, "what stands below it: " + " > ".join(" ".join(each) for each in LAYERS)) for other in lower]
         if short in FIGURES:
-            figures = {f"harness.{each}" for each in FIGURES | {"plan", "errors"}}
+            figures = {f"harness.{each}" for each in FIGURES | {"plan", "errors", "crash"}}
             found += [(other, "plan, errors and its like") for other in ours(names, "harness") - figures]
             found += [(other, "nothing heavy") for other in ours(names, *HEAVY)]
     elif package in PACKAGES:

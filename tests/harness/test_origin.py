@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from harness.checkpoint import random_state
 from harness.errors import InputError
 from harness.origin import TrialOrigin
+from harness.plan import Engine
 from harness.testing import LENGTH, same_bits, tiny_model, tiny_setting
 
 
@@ -135,7 +136,7 @@ def test_what_is_remembered_is_made_once_by_content(tmp_path: Path) -> None:
     assert len(made) == 4
     origin(tmp_path, keys={**known.keys, "new": "another"}).remember(what, make)
     assert len(made) == 4, "what is made from old text does not depend on the new"
-    origin(tmp_path, budget=replace(known.budget, precision="bf16")).remember(what, make)
+    origin(tmp_path, budget=replace(known.budget, engine=Engine("bf16"))).remember(what, make)
     assert len(made) == 5, "half precision rounds otherwise"
 
 

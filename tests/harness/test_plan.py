@@ -153,7 +153,11 @@ def test_trials_are_all_arms_seed_by_seed_the_control_first() -> None:
         {"sources": {"new": {"key": "other"}}},
         *({"budget": replace(BUDGET, **{key: value})} for key, value in {
             "steps": 11, "batch": 8, "length": 16, "peak": 2e-3, "warmup": 0.1, "floor": 0.0, "weight_decay": 0.0, "beta1": 0.5,
-            "beta2": 0.99, "clip": 2.0, "precision": "bf16", "optimizer": "sgd",
+            "beta2": 0.99, "clip": 2.0,
+        }.items()),
+        *({"budget": replace(BUDGET, engine=replace(BUDGET.engine, **{key: value}))} for key, value in {
+            "precision": "bf16", "weights": "bf16", "optimizer": "adafactor", "attention": "eager", "document_mask": True,
+            "gradient_checkpointing": True, "reference_weights": "int8", "compile": True, "liger": True,
         }.items()),
     ],
 )  # fmt: skip

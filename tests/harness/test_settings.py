@@ -40,7 +40,7 @@ def test_every_flag_can_stand_in_the_file(text: str, values: dict[str, Any], tmp
     ("values", "sentence"),
     [
         ({"stratgies": "kl"}, "here: unknown key 'stratgies'; did you mean strategies or suites?"),
-        ({"qqq": 1}, "here: unknown key 'qqq'; known: batch, "),
+        ({"qqq": 1}, "here: unknown key 'qqq'; known: attention, batch, "),
         ({"batch": 0}, "here: batch=0: input should be greater than or equal to 1 (batch is: rows of an optimizer step)"),
         ({"batch": 2.5}, "here: batch=2.5: input should be a valid integer (batch is: rows of an optimizer step)"),
         ({"batch": True}, "here: batch=True: input should be a valid integer (batch is: rows of an optimizer step)"),
@@ -49,7 +49,7 @@ def test_every_flag_can_stand_in_the_file(text: str, values: dict[str, Any], tmp
         ({"learning_rate": 0}, "here: learning_rate=0: input should be greater than 0 (learning_rate is: peak learning rate)"),
         ({"learning_rate": float("inf")}, "here: learning_rate=inf: input should be a finite number"),
         ({"warmup": 1.5}, "here: warmup=1.5: input should be less than or equal to 1"),
-        ({"precision": "fp16"}, "here: precision='fp16': input should be 'fp32' or 'bf16'"),
+        ({"precision": "fp8"}, "here: precision='fp8': input should be 'fp32', 'bf16' or 'fp16'"),
         ({"weight_decay": -1}, "here: weight_decay=-1: input should be greater than or equal to 0"),
         ({"seeds": [-1]}, "here: seeds=-1: input should be greater than or equal to 0"),
         ({"margin": {"accuracy": 0}}, "here: margin=0: input should be greater than 0"),

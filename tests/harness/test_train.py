@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from harness import resume
 from harness.errors import RecordError, TrialError
 from harness.optimizer import decayed
+from harness.plan import Engine
 from harness.strategy import Batch, Chunk, Memory, Strategy
 from harness.testing import BATCH, LENGTH, STEPS, same_bits, tiny_model, tiny_setting, tiny_tables
 from harness.text import rows_at
@@ -292,15 +292,12 @@ def test_the_distance_is_relative_to_the_base(tmp_path: Path) -> None:
 
 
 def test_half_precision_trains_near_single(tmp_path: Path) -> None:
-    setting = tiny_setting(tmp_path)
     found = []
     for precision in ("fp32", "bf16"):
-        AcceleratorState._reset_state()  # accelerate keeps one precision a process
-        training = Training(KL(0.5), replace(setting, budget=replace(setting.budget, precision=precision)), 1)
+        training = Training(KL(0.5), tiny_setting(tmp_path, Engine(precision)), 1)
         train(training, tmp_path / precision)
         found.append(torch.cat([p.flatten() for p in weights(training.model).values()]))
         assert all(p.dtype == torch.float32 for p in training.model.parameters())
-    AcceleratorState._reset_state()
     base = torch.cat([p.flatten() for p in weights(tiny_model()).values()])
     assert not torch.equal(*found)
     assert (found[0] - found[1]).norm() < 0.2 * (found[0] - base).norm()

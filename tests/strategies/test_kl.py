@@ -1,8 +1,7 @@
 """KL(base || trained): the textbook value, its gradient, its divisor, and no surprise at the edges."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.plan import parse_arms
+from harness.plan import Engine, parse_arms
 from harness.strategy import ChunkView, Memory
 from harness.testing import tiny_setting
 from harness.train import Training
@@ -115,22 +114,10 @@ def test_extreme_logits_stay_finite(scale: float, precision: torch.dtype, direct
     assert kl(before, before).item() == 0
 
 
-@pytest.fixture
-def half_precision() -> Iterator[None]:
-    """The precision of accelerate is one a process."""
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @DIRECTIONS
-@pytest.mark.usefixtures("half_precision")
 def test_a_step_in_half_precision_stays_finite(direction: str, tmp_path: Path) -> None:
     """A head amplified until its logits are in the thousands, under the autocast of a bf16 training."""
-    setting = tiny_setting(tmp_path)
-    training = Training(KL(1.0, direction), replace(setting, budget=replace(setting.budget, precision="bf16")), seed=1)
+    training = Training(KL(1.0, direction), tiny_setting(tmp_path, Engine("bf16")), seed=1)
     with torch.no_grad():
         for p in training.model.parameters():
             p.mul_(-100.0)

@@ -1,6 +1,5 @@
 """KL to the base on old rows: the textbook loss, new rows that cost nothing, likeliest tokens that bound it from below."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.plan import Engine
 from harness.strategy import OLD
 from harness.testing import same_bits, tiny_setting
 from harness.train import Training, train
@@ -158,9 +158,8 @@ def test_another_divergence_is_caught(fault: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_kept_tokens_are_of_their_precision(tmp_path: Path) -> None:
     """What an accelerator's half precision made is not taken for what fp32 makes."""
-    setting = tiny_setting(tmp_path)
     for precision in ("fp32", "bf16"):
-        known = Training(KLOld(), setting, 1).origin
-        known.budget = replace(setting.budget, precision=precision)
+        known = Training(KLOld(), tiny_setting(tmp_path), 1).origin
+        known.budget = tiny_setting(tmp_path, Engine(precision)).budget
         KLOld(share=0.5, topk=3).setup(known)
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
