@@ -33,7 +33,7 @@ def state(training: "Training") -> State:
         tensors["chance"] = training.chance.get_state()
     moving, chance = moving_memory(training, tensors), random_state()
     numbers = {"update": training.update, "positions": training.reader.positions, "seconds": training.seconds}
-    numbers |= {"skipped": training.skipped, "held": training.held}
+    numbers |= {"skipped": training.skipped, "halved": training.halved, "held": training.held}
     numbers |= {"reference_tokens": training.reference_tokens, "identity": identity(training)}
     numbers |= {"loss_scale": training.loss_scale.state()}
     numbers |= {"tokens_read": training.origin.tokens_read - training.setup_read}
@@ -63,6 +63,7 @@ def restore(training: "Training", state: State) -> None:
     rewind(training, state)
     training.update, training.seconds = state.numbers["update"], state.numbers["seconds"]
     training.rate_area, training.skipped = state.numbers["rate_area"], state.numbers["skipped"]
+    training.halved = [(update, rows) for update, rows in state.numbers["halved"]]
     training.earlier_reference = state.numbers["reference_tokens"] - training.origin.reference_tokens
     training.origin.tokens_read = training.setup_read + state.numbers["tokens_read"]
     training.origin.tokens_drawn = training.setup_drawn + state.numbers["tokens_drawn"]

@@ -23,7 +23,7 @@ from harness.crash import crash_point
 from harness.diagnosis import logged, refuse_base, refuse_weights, wrong_model, wrong_step
 from harness.errors import TrialError
 from harness.hooks import failure
-from harness.mishaps import before_step, refuse_idle, skip, skip_or_refuse
+from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse
 from harness.objective import Objective, Weighting, multiplied
 from harness.origin import TrialOrigin
 from harness.reader import MicroBatch, Reader, Setting
@@ -99,6 +99,8 @@ class Training:
         """(update, loss on held-out new text) of the checkpoints that were measured."""
         self.scored_at = budget.steps
         self.skipped = 0
+        self.halved: list[tuple[int, int]] = []
+        """(update, rows of a micro-batch from there on), where memory ran out."""
         self.earlier_reference = 0
 
     def _set_up(self) -> Memory:
@@ -141,6 +143,11 @@ class Training:
             **{f"strategy.{name}": value for name, value in logged(self.strategy, self.memory).items()},
         }
 
+    @property
+    def micro_batch(self) -> int:
+        """Rows of one forward and backward: the plan's, until memory runs out."""
+        return self.halved[-1][1] if self.halved else self.setting.micro_batch
+
     def _standing(self, rate: float) -> dict[str, Any]:
         """What is logged of every update, of one that was skipped too."""
         length = self.setting.budget.length
@@ -149,6 +156,7 @@ class Training:
             "tokens": self.update * self.setting.budget.batch * length,
             "learning_rate": rate,
             **{source: rows * length for source, rows in self.reader.positions.items()},
+            **({"micro_batch": self.micro_batch} if self.halved and self.halved[-1][0] == self.update else {}),
         }
 
     def _momentum(self, name: str) -> Tensor:
@@ -157,7 +165,7 @@ class Training:
 
     def slope(self, picked: Sequence[tuple[str, int]]) -> dict[str, float]:
         """Fill `.grad` with the whole step's gradient, the strategy's own included; each term's mean in nats."""
-        sums, divisor = self.accumulate(picked)
+        sums, divisor = accumulate(self, picked)
         if self.loss_scale.unscale(self.model):
             self.strategy.gradients(self.model, self.memory, self.origin)
         return {name: float(total) / divisor(name) for name, total in sums.items()}
@@ -178,6 +186,7 @@ class Training:
                 with self.autocast():
                     total, terms = self.prepared(batch.tokens, weighting, beside, self.memory)
                 self.accelerator.backward(total * processes)  # gradients are averaged over processes: this undoes it
+                del beside, total  # or they would stand beside those of the next micro-batch
             crash_point("in-accumulation")
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value
@@ -201,7 +210,7 @@ class Training:
     def _micro_batches(self, picked: Sequence[tuple[str, int]]) -> list[MicroBatch]:
         """This process's rows of the step, in fixed pieces."""
         mine = picked[self.accelerator.process_index :: self.accelerator.num_processes]
-        size = self.setting.micro_batch
+        size = self.micro_batch
         return [self._batch(mine[start : start + size]) for start in range(0, len(mine), size)]
 
     def _batch(self, picked: Sequence[tuple[str, int]]) -> MicroBatch:
