@@ -1,14 +1,13 @@
 """The state of a trial, written so that it is whole or absent.
 
-A checkpoint is a folder: tensors as safetensors, numbers as JSON, and a manifest with digests that is written last. It is
-staged beside its place, flushed and renamed; the one before it goes only after the new one was read back and found whole.
+A checkpoint is a sealed folder: tensors as safetensors, numbers as JSON, and a manifest with digests that is written last.
+The one before it goes only after the new one was read back and found whole.
 """
 
 import json
-import os
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.errors import RecordError, TrialError
-from harness.plan import file_digest
-from harness.record import flush_folder, write_json, write_text
-
-MANIFEST = "manifest.json"
-
-
-def crash_point(name: str) -> None:
-    """A named point of writing at which the tests may end the process (HARNESS_CRASH_AT)."""
-    if os.environ.get("HARNESS_CRASH_AT") == name:
-        os._exit(9)
+from harness.record import write_json
+from harness.sealed import damage, drop, staged
 
 
 @dataclass(frozen=True)
@@ -41,48 +32,10 @@ class State:
 
 def save(folder: Path, state: State) -> None:
     """Write a checkpoint folder, whole or not at all."""
-    stage = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(stage, ignore_errors=True)
-    stage.mkdir(parents=True)
-    crash_point("checkpoint-staged")
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in state.tensors.items()}
-    save_file(tensors, stage / "state.safetensors")
-    write_json(stage / "state.json", state.numbers)
-    crash_point("checkpoint-written")
-    seal(stage)
-    crash_point("checkpoint-sealed")
-    shutil.rmtree(folder, ignore_errors=True)
-    stage.replace(folder)
-    flush_folder(folder.parent)
-    crash_point("checkpoint-renamed")
-
-
-def seal(folder: Path) -> None:
-    """Flush every file of a folder, and write the manifest of their digests last."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    write_text(folder / MANIFEST, json.dumps({path.name: file_digest(path) for path in files}, indent=1, sort_keys=True))
-
-
-def damage(folder: Path) -> str | None:
-    """What is wrong with a sealed folder; None where it is whole."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return "its manifest is missing"
-    try:
-        listed = json.loads(manifest.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return "its manifest is damaged"
-    if not isinstance(listed, dict) or not listed:
-        return "its manifest is damaged"
-    for name, digest in listed.items():
-        if not (folder / name).is_file():
-            return f"{name} is missing"
-        if file_digest(folder / name) != digest:
-            return f"{name} differs from its digest"
-    return None
+    with staged(folder) as stage:
+        save_file(tensors, stage / "state.safetensors")
+        write_json(stage / "state.json", state.numbers)
 
 
 def load(folder: Path) -> State:
@@ -93,9 +46,12 @@ def load(folder: Path) -> State:
 
 
 class Checkpoints:
-    """The checkpoints of one trial, by update; damaged ones are named and passed over."""
+    """The checkpoints of one trial, by update; damaged ones are named and passed over.
 
-    def __init__(self, folder: Path, keep: int = 1) -> None:
+    keep    how many of the newest are kept: two, as one may turn out to be damaged
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
         self.passed_over: list[str] = []
 
@@ -107,18 +63,32 @@ class Checkpoints:
             self.passed_over.append(f"{path.name}: {reason}")
         return None
 
-    def write(self, update: int, state: State) -> None:
-        """Write one, read it back, and only then drop the old ones."""
-        path = self.folder / f"update-{update:08d}"
+    def at(self, update: int) -> State:
+        """The checkpoint of an update; RecordError where it is not whole, or another's."""
+        path = self._path(update)
+        state = load(path)
+        if state.numbers["update"] != update:
+            raise RecordError(f"the checkpoint {path} cannot be used: it is of update {state.numbers['update']}")
+        return state
+
+    def write(self, update: int, state: State, kept: Collection[int] = ()) -> None:
+        """Write one, read it back, and only then drop others: old ones but those `kept`, newer ones that were passed over."""
+        path = self._path(update)
         save(path, state)
         if reason := damage(path):
             raise RecordError(f"the checkpoint {path} was written and is not whole: {reason}; is the disk full?")
-        for old in self._all()[: -self.keep]:
-            shutil.rmtree(old)
+        found = self._all()
+        last = found[: found.index(path) + 1][-self.keep :]
+        for other in found:
+            if other not in last and other not in map(self._path, kept):
+                drop(other)
 
     def clear(self) -> None:
         """Drop them all: the trial is finished and its weights are stored."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, update: int) -> Path:
+        return self.folder / f"update-{update:08d}"
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("update-*")) if self.folder.is_dir() else []

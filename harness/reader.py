@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ class Setting:
     keys              source name (and `base`) to a digest of its content, as packed
     cache             folder of what is remembered across runs
     start             the token that a document starts after
-    checkpoint_every  updates between checkpoints; 0: none
+    checkpoint_every  updates, or time, between checkpoints; 0: none
     models            other models that the plan names, newly loaded
     held              packed rows of new text that no arm trains on: what may be selected on (validation)
     control           seed to the finished control, newly loaded
+    keep_checkpoints  how many of a trial's newest checkpoints are kept while it is trained
+    keep_best         whether that with the lowest loss on held-out new text is kept beside them
+    score_best        whether that one is what a trial ends with
     on_nan            what a step that is not finite does: `stop` the trial, or `skip` itself
     """
 
@@ -42,10 +46,13 @@ class Setting:
     keys: Mapping[str, str]
     cache: Path
     start: int = 0
-    checkpoint_every: int = 0
+    checkpoint_every: int | timedelta = 0
     models: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
     held: Callable[[], Table] | None = None
     control: Callable[[int], nn.Module] | None = None
+    keep_checkpoints: int = 2
+    keep_best: bool = False
+    score_best: bool = False
     on_nan: str = "stop"
 
     def with_steps(self, steps: int) -> "Setting":

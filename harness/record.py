@@ -16,6 +16,7 @@ Files are complete or absent: written beside, flushed, renamed.
 import contextlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
 
+from harness.crash import crash_point
 from harness.errors import InputError, RecordError
-from harness.plan import Arm, Trial, file_digest, parse_arms
+from harness.plan import Arm, Trial, digest, file_digest, parse_arms
 
 SCORE_COLUMNS: dict[str, str] = {
     "suite": "str",
@@ -50,6 +52,9 @@ SCORE_COLUMNS: dict[str, str] = {
 """Columns of scores/<suite>.parquet: one row an item. Aggregates are computed from rows, never stored alone."""
 
 
+SEAL = "digest_of_the_rest"
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; whole and flushed when it takes the name of `path`."""
@@ -59,8 +64,10 @@ def writing(path: Path) -> Iterator[Path]:
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
+        crash_point("file-written")
         beside.replace(path)
         flush_folder(path.parent)
+        crash_point("file-renamed")
     finally:
         beside.unlink(missing_ok=True)
 
@@ -85,14 +92,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n")
 
 
+def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write what a page takes figures from: JSON that holds its own digest, so that a flipped digit is found."""
+    plain = json.loads(json.dumps(facts, allow_nan=False, default=str))
+    write_json(path, {**plain, SEAL: digest(plain)})
+
+
 def read_json(path: Path) -> Any:
-    """Read JSON; a file that is no JSON is named."""
+    """Read JSON; a file that is no JSON, or not what its own digest says, is named."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} is damaged ({error}); delete it and run the same command again") from error
     if not isinstance(found, dict):
         raise RecordError(f"{path} is damaged (it holds no object); delete it and run the same command again")
+    if SEAL in found and found.pop(SEAL) != digest(found):
+        raise RecordError(f"{path} is not as it was written; delete it and run the same command again")
     return found
 
 
@@ -128,6 +143,7 @@ class Log:
         """Bring all lines to the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
+        crash_point("log-flushed")
 
     def __enter__(self) -> "Log":
         return self
@@ -150,15 +166,26 @@ def owned(folder: Path) -> Iterator[None]:
         raise RecordError(f"{folder} is in use by {owner}; wait for it, or give --output another folder") from None
     try:
         note.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        _sweep(folder)
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what a process that was killed left half written or half deleted."""
+    for path in [path for end in ("tmp", "old") for path in folder.rglob(f".*.{end}")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_plan(folder: Path, plan: Mapping[str, Any]) -> None:
     """Store the resolved plan; it holds its own fingerprint."""
-    write_text(folder / "plan.yaml", yaml.safe_dump(dict(plan), sort_keys=False, allow_unicode=True, width=120))
+    sealed = {**plan, SEAL: digest(dict(plan))}
+    write_text(folder / "plan.yaml", yaml.safe_dump(sealed, sort_keys=False, allow_unicode=True, width=120))
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -173,6 +200,8 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{path} is damaged ({reason}); restore it or start again with another --output") from error
     if not isinstance(plan, dict) or "fingerprint" not in plan:
         raise RecordError(f"{path} holds no plan with a fingerprint; restore it or start again with another --output")
+    if SEAL in plan and plan.pop(SEAL) != digest(plan):
+        raise RecordError(f"{path} is not as it was written; restore it or start again with another --output")
     return plan
 
 
@@ -204,6 +233,9 @@ class Result:
     def training(self) -> pd.DataFrame:
         """training.jsonl: one row an update; a torn last line (a kill while writing) is left out."""
         path = self.folder / "training.jsonl"
+        wanted = self.facts.get("logs", {}).get(path.name)
+        if wanted and (not path.exists() or file_digest(path) != wanted):
+            raise RecordError(f"{path} is not as it was written; delete {self.folder} and run the same command again")
         rows = []
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
             with contextlib.suppress(json.JSONDecodeError):

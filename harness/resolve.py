@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import lookup, registry
-from harness.arms import CONTROL, broken, gather, rate, sound
+from harness.arms import broken, gather, rate, sound
 from harness.corpus import Corpus
-from harness.errors import InputError, TrialError
+from harness.errors import InputError
+from harness.keeping import finished_control, scored_at
 from harness.model import Base, count_parameters, load_model, load_tokenizer, locate
 from harness.needs import check_fits, check_given
-from harness.plan import Arm, Plan, Trial, digest
-from harness.record import read_json
+from harness.plan import Arm, Plan, digest
 from harness.settings import BUILT_IN, Settings
 from harness.spending import decide, micro_batch, updates
 from harness.strategy import NEW, Strategy, parameters, parts
@@ -59,6 +59,7 @@ def resolve(asked: Settings) -> Ready:
     """Everything looked up, checked and decided."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a run is one process for now, and this is one of several; start it without a launcher")
+    scored, scored_note = scored_at(asked)
     extra, equal = registry.from_files(asked.plugin, asked.strategies), asked.equal or BUILT_IN["equal"][0]
     arms = gather(asked.strategies, extra, asked.controls == "matched", equal)
     check_given(asked, arms.strategies)
@@ -86,8 +87,8 @@ def resolve(asked: Settings) -> Ready:
         controls=arms.controls,
         prompts=prompts,
         plugins=asked.plugin,
-        options={"margin": asked.margin, "limit": asked.limit},
-        notes=(*arms.notes, *broken(arms.strategies), *suite_notes, *budget_notes, equal_note),
+        options={"margin": asked.margin, "limit": asked.limit, "keep_weights": asked.keep_weights, "scored_at": scored},
+        notes=(*arms.notes, *broken(arms.strategies), *suite_notes, *budget_notes, equal_note, *scored_note),
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
     )
     folder = Path(asked.output or f"runs/{Path(base.name).name}-{Path(corpora[NEW].name).name}")
@@ -129,8 +130,11 @@ def _setting(asked: Settings, plan: Plan, found: Found, folder: Path) -> "Settin
         BUILT_IN["checkpoint_every"][0] if asked.checkpoint_every is None else asked.checkpoint_every,
         {name: partial(load_model, other.folder) for name, other in found.others.items()},
         partial(lookup.held, tokenizer, found.corpora[NEW], length),
-        partial(_finished_control, folder),
-        asked.on_nan or BUILT_IN["on_nan"][0],
+        partial(finished_control, folder),
+        keep_checkpoints=asked.keep_checkpoints or BUILT_IN["keep_checkpoints"][0],
+        keep_best=asked.keep_best or asked.score == "best",
+        score_best=asked.score == "best",
+        on_nan=asked.on_nan or BUILT_IN["on_nan"][0],
     )
 
 
@@ -141,14 +145,6 @@ def content_keys(found: Found, length: int) -> dict[str, str]:
     tokenizer = tokenizer_digest(found.tokenizer)
     rows = {name: digest([found.corpora[name].key, t.facts.rows, length, tokenizer]) for name, t in found.tables.items()}
     return rows | {"base": found.base.digest} | {name: other.digest for name, other in found.others.items()}
-
-
-def _finished_control(folder: Path, seed: int) -> Any:
-    """The control's model under a seed; TrialError where it was not finished."""
-    trial = folder / Trial(CONTROL, seed).folder
-    if not (trial / "result.json").is_file() or read_json(trial / "result.json")["status"] != "done":
-        raise TrialError(f"this arm is measured against the control of seed {seed}, which failed or was not trained")
-    return load_model(trial / "weights")
 
 
 def _base(found: Found) -> dict[str, Any]:

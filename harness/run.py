@@ -11,10 +11,12 @@ from harness import price
 from harness.arms import parent_arm
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.folder import finished, merged, prompts, refuse_foreign, stored_plan, to_be_replaced
+from harness.keeping import anew, drop_weights, finished_model, weights_digest, write_weights
 from harness.plan import Arm, Trial, digest, file_digest
 from harness.price import Cost
-from harness.record import owned, read, read_json, write_json, write_plan, writing
+from harness.record import Result, owned, read, read_json, write_facts, write_json, write_plan, writing
 from harness.resolve import Ready
+from harness.sealed import drop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,9 @@ class Watch:
     def step(self, done: int, total: int, logged: Mapping[str, float]) -> None:
         """An update was trained, or a task scored."""
 
+    def note(self, sentence: str) -> None:
+        """Something that whoever watches should know, and that stops nothing."""
+
     def end(self, name: str, error: str | None, seconds: float) -> None:
         """A trial ended."""
 
@@ -63,10 +68,12 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
     refuse_foreign(ready, folder)
     with owned(folder):
         trials = missing(ready)
+        _refuse_gone(ready)
         write_plan(folder, merged(folder, stored_plan(ready, command)))
         watch.begin(len(ready.plan.trials), len(ready.plan.trials) - len(trials))
         _score_base(ready, watch)
         _rescore(ready, watch)
+        _drop(ready)
         failed = [name for trial in trials if (name := _run_trial(ready, trial, watch))]
         _write_results(folder)
     return failed
@@ -80,23 +87,35 @@ def _score_base(ready: Ready, watch: Watch) -> None:
     began = time.perf_counter()
     _score(ready, ready.setting.load(), ready.base.digest, folder, watch)
     seconds = time.perf_counter() - began
-    write_json(folder / "result.json", {"status": "done", "digest": ready.base.digest, "seconds": {"score": round(seconds, 2)}})
+    facts = {"status": "done", "digest": ready.base.digest, "seconds": {"score": round(seconds, 2)}}
+    write_facts(folder / "result.json", facts)
     watch.end("base", None, seconds)
 
 
-def _rescore(ready: Ready, watch: Watch) -> None:
+def _to_rescore(ready: Ready) -> list[Result]:
     """Finished trials, of earlier commands too, that lack scores of a suite or a setting that joined the plan later."""
-    from harness.model import load_model
+    found = [result for result in read(ready.folder).trials if result.status == "done"]
+    return [result for result in found if _wanting(ready, result.facts["weights"], result.folder)]
 
-    for result in read(ready.folder).trials:
-        if result.status == "done" and _wanting(ready, result.facts["weights"], result.folder):
-            name = str(result.folder.relative_to(ready.folder))
-            if _weights_digest(result.folder / "weights") != result.facts["weights"]:
-                raise RecordError(
-                    f"the weights of {name} are not those that were trained; delete {result.folder} and run again"
-                )
-            watch.stage(name, "scored")
-            _score(ready, load_model(result.folder / "weights"), result.facts["weights"], result.folder, watch)
+
+def _refuse_gone(ready: Ready) -> None:
+    """Refuse, before the plan grows, what cannot be scored: trials whose weights were not kept."""
+    for result in _to_rescore(ready) if (ready.folder / "plan.yaml").is_file() else ():
+        if not (result.folder / "weights").exists():
+            suites = ", ".join(suite.name for suite in _unscored(ready, result.facts["weights"], result.folder))
+            raise RecordError(
+                f"{result.folder} has no scores on {suites or 'the prompts'}, and its weights were not kept; "
+                f"leave out what is new, or {anew(result.folder)}"
+            )
+
+
+def _rescore(ready: Ready, watch: Watch) -> None:
+    for result in _to_rescore(ready):
+        name = str(result.folder.relative_to(ready.folder))
+        if weights_digest(result.folder / "weights") != result.facts["weights"]:
+            raise RecordError(f"the weights of {name} are not those that were trained; {anew(result.folder)}")
+        watch.stage(name, "scored")
+        _score(ready, finished_model(result.folder, "scores need"), result.facts["weights"], result.folder, watch)
 
 
 def _run_trial(ready: Ready, trial: Trial, watch: Watch) -> str | None:
@@ -112,17 +131,26 @@ def _run_trial(ready: Ready, trial: Trial, watch: Watch) -> str | None:
     try:
         write_json(folder / "trial.json", named)
         facts = _train_and_score(ready, trial, folder, watch)
-        write_json(folder / "result.json", {**named, "status": "done", **facts})
+        write_facts(folder / "result.json", {**named, "status": "done", **facts})
     except (Exception, SystemExit) as problem:  # a trial that fails is a row that says so; the others go on
         error = str(problem) if isinstance(problem, HarnessError) else said(problem)
-        write_json(folder / "result.json", {**named, "status": "failed", "error": error})
+        write_facts(folder / "result.json", {**named, "status": "failed", "error": error})
     free()  # before the next one loads its models
+    _drop(ready)
     watch.end(trial.folder, error, time.perf_counter() - began)
     return trial.folder if error else None
 
 
+def _drop(ready: Ready) -> None:
+    """Delete what finished trials no longer need: checkpoints with their optimizer's state, and weights that are not kept."""
+    for trial in ready.plan.trials:
+        if finished(ready, trial):
+            drop(ready.folder / trial.folder / "checkpoints")
+    drop_weights(ready.plan, ready.strategies, ready.folder)
+
+
 def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch) -> dict[str, Any]:
-    from harness.checkpoint import seal
+    from harness.saving import held_loss
     from harness.train import train
 
     price.restart_peak()
@@ -136,26 +164,25 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch) -> 
     with within_memory("while it was being trained, beside the micro-batches", SMALLER):
         if earlier is None:
             watch.stage(trial.folder, "trained")
-            train(training, folder, watch.step)
+            train(training, folder, watch.step, watch.note)
         else:
             training.finish()
     times["train"] = training.seconds if earlier is None else earlier["seconds"]["train"]
-    _save(training.model, ready.tokenizer, folder / "weights")
-    seal(folder / "weights")
-    facts = price.spent(training, earlier) | {"weights": _weights_digest(folder / "weights")}
+    weights = write_weights(training.model, ready.tokenizer, folder / "weights")
+    logs = {path.name: file_digest(path) for path in sorted(folder.glob("*.jsonl"))}
+    facts = price.spent(training, earlier) | {"weights": weights, "logs": logs}
+    if ready.plan.options.get("keep_weights") == "best":
+        facts["held_loss"] = held_loss(training)
     training.release()
     watch.stage(trial.folder, "scored")
     began = time.perf_counter()
     _score(ready, training.model, facts["weights"], folder, watch)
     times["score"] = time.perf_counter() - began
-    training.finished(folder)
     return facts | {"seconds": {name: round(seconds, 2) for name, seconds in times.items()}}
 
 
 def _training(ready: Ready, trial: Trial) -> "Training":
     """A training from the start, or the finished one of the arm that this arm shares it with."""
-    from harness.checkpoint import damage
-    from harness.model import load_model
     from harness.train import Training
 
     strategy = ready.strategies[trial.arm.name]
@@ -167,10 +194,9 @@ def _training(ready: Ready, trial: Trial) -> "Training":
     shared = ready.folder / Trial(parent, trial.seed).folder
     if not (shared / "result.json").is_file() or read_json(shared / "result.json")["status"] != "done":
         raise TrialError(f"{trial.arm.name} is made from the training of {parent.name}, which failed")
-    if reason := damage(shared / "weights"):
-        raise TrialError(f"{trial.arm.name} is made from the weights of {parent.name}, which are damaged: {reason}")
     last = _parts_after(strategy, trial.arm, parent)
-    return Training(last, setting, trial.seed, lr, load_model(shared / "weights"), shared)
+    made = finished_model(shared, f"{trial.arm.name} is made from")
+    return Training(last, setting, trial.seed, lr, made, shared)
 
 
 def _parts_after(strategy: "Strategy", arm: Arm, parent: Arm) -> "Strategy":
@@ -180,16 +206,6 @@ def _parts_after(strategy: "Strategy", arm: Arm, parent: Arm) -> "Strategy":
     trained = len(parent.parts) if arm.parts[: len(parent.parts)] == parent.parts else 0
     kept = parts(strategy)[trained:]
     return kept[0] if len(kept) == 1 else Combined(kept)
-
-
-def _save(model: "nn.Module", tokenizer: Any, folder: Path) -> None:
-    saved: Any = model
-    saved.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _weights_digest(folder: Path) -> str:
-    return digest([file_digest(path) for path in sorted(folder.glob("*.safetensors"))])
 
 
 def _score(ready: Ready, model: "nn.Module", weights: str, folder: Path, watch: Watch) -> None:

@@ -94,7 +94,7 @@ class Settings(BaseModel):
         None, description="of forward and backward: fp32, or bf16 or fp16 by autocast (fp16 with dynamic loss scaling)"
     )
     weights: Literal["fp32", "bf16"] | None = Field(
-        None, description="what trained weights are kept in: fp32, or bf16 with stochastic rounding"
+        None, description="what models are kept in while training: fp32, or bf16 with stochastic rounding"
     )
     optimizer: Literal["adamw", "adamw_8bit", "adafactor"] | None = Field(
         None, description="adamw, adamw_8bit (the extra `quantized`) or adafactor"

@@ -44,6 +44,9 @@ class Terminal(Watch):
         note = f"loss {logged['loss']:.3f}" if "loss" in logged else ""
         self.progress.update(self.trial, completed=done, total=total, note=note)
 
+    def note(self, sentence: str) -> None:
+        self.console.print(f"note: {sentence}", style="yellow", markup=False, highlight=False)
+
     def end(self, name: str, error: str | None, seconds: float) -> None:
         self.progress.advance(self.plan)
         self.progress.update(self.trial, visible=False)
