@@ -84,7 +84,7 @@ def fit(model: nn.Module, engine: Engine, start: int, trained: bool = True) -> c
             undo.callback(setattr, block, "_compiled_call_impl", None)
     if engine.gradient_checkpointing and trained:
         undo.callback(_checkpoint_blocks(built))
-    if engine.weights == "bf16" and trained:
+    if engine.weights == "bf16":  # frozen models too: else an anchor would pull at what rounding the base's weights did
         _keep_in(torch.bfloat16, model)
         undo.callback(_keep_in, torch.float32, model)
     return undo

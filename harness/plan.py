@@ -47,7 +47,7 @@ class Engine:
     """How the arithmetic of a training is done, the same for every arm.
 
     precision               of forward and backward: fp32, or bf16 or fp16 by autocast
-    weights                 what trained weights are kept in: fp32, or bf16 with stochastic rounding
+    weights                 what models are kept in while training: fp32, or bf16, trained with stochastic rounding
     optimizer               adamw, adamw_8bit or adafactor
     attention               the implementation in transformers: sdpa, eager or flash_attention_2
     document_mask           whether a token is kept from seeing the documents before its own in the row
@@ -70,7 +70,7 @@ class Engine:
     @property
     def forward(self) -> dict[str, Any]:
         """What changes the bits of a forward pass through a frozen model, and so whatever is made from one."""
-        kept = ("precision", "attention", "document_mask", "reference_weights", "compile", "liger")
+        kept = ("precision", "weights", "attention", "document_mask", "reference_weights", "compile", "liger")
         return {name: getattr(self, name) for name in kept}
 
     @property
