@@ -97,6 +97,15 @@ def fitted(load: Callable[[], nn.Module], engine: Engine, start: int) -> nn.Modu
     return model
 
 
+def quantised(model: nn.Module) -> nn.Module:
+    """A frozen model with the matrices of its blocks in 8 bits, a scale a row; the head, whose errors are logits, stays."""
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_  # pyright: ignore[reportMissingImports]
+
+    for block in blocks(model):
+        quantize_(block, Int8WeightOnlyConfig())
+    return model
+
+
 def _checkpoint_blocks(model: Any) -> Callable[[], None]:
     """Compute blocks again in the backward; what takes it back. The word that transformers has for it changed in 5.23."""
     if hasattr(model, "activation_checkpointing_enable"):

@@ -22,20 +22,36 @@ from harness.text import rows_at
 
 
 class FrozenBase:
-    """The base model: frozen, in eval mode."""
+    """The base model: frozen, in eval mode; its forward passes through a lighter copy, where there is one."""
 
-    def __init__(self, model: nn.Module, autocast: Callable[[], Any] = contextlib.nullcontext) -> None:
-        self.model = model.eval().requires_grad_(False)
+    def __init__(
+        self,
+        load: Callable[[], nn.Module],
+        autocast: Callable[[], Any] = contextlib.nullcontext,
+        light: Callable[[], nn.Module] | None = None,
+    ) -> None:
+        self._load, self.autocast = load, autocast
+        self._objective = Objective(light().eval().requires_grad_(False) if light else self.model)
         self.tokens_seen = 0
         """Tokens of its forward passes: what a reference costs."""
-        self._objective = Objective(model)
-        self.autocast = autocast
-        self._named = dict(model.named_parameters())
-        self.device = next(iter(self._named.values())).device
-        self._writes = {name: p._version for name, p in self._named.items()}
+        self.device = next(self._objective.parameters()).device
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model itself; beside a lighter copy it is loaded where weights or gradients are asked for."""
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            model = self._load().eval().requires_grad_(False)
+        self._writes = {name: p._version for name, p in model.named_parameters()}
+        return model
+
+    @cached_property
+    def _named(self) -> dict[str, nn.Parameter]:
+        return dict(self.model.named_parameters())
 
     def changed(self) -> str | None:
         """The first tensor that somebody wrote to since it was loaded (not through `.data`, which leaves no trace)."""
+        if "model" not in vars(self):
+            return None
         return next((name for name, p in self._named.items() if p._version != self._writes[name]), None)
 
     @torch.no_grad()
@@ -51,9 +67,9 @@ class FrozenBase:
         """(n, D) hidden states to (n, V) logits, fp32."""
         if not self._objective.separable:
             return states.float()
-        head: Any = self.model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
+        model: Any = self._objective.model
         with self.autocast():
-            return head(states).float()
+            return model.get_output_embeddings()(states).float()
 
     def losses(self, tokens: Tensor) -> Tensor:
         """(b, T) token ids to (b, T-1) cross-entropies of the base, in nats."""
@@ -81,6 +97,7 @@ class TrialOrigin:
     rate        learning rate of the update under way
     moments     the optimizer's first moments by parameter name
     files       what was remembered, and whether it was there before
+    quantise    what makes a model lighter for the forward passes of a reference
     """
 
     budget: Budget
@@ -102,6 +119,7 @@ class TrialOrigin:
     rate: float = 0.0
     moments: Callable[[str], Tensor] | None = None
     files: dict[Path, bool] = field(default_factory=dict)
+    quantise: Callable[[nn.Module], nn.Module] | None = None
     loaded: FrozenBase | None = None
     loaded_control: "FinishedControl | None" = None
     loaded_others: dict[str, FrozenBase] = field(default_factory=dict)
@@ -110,8 +128,13 @@ class TrialOrigin:
     def base(self) -> FrozenBase:
         """The model as it was before training, frozen; loaded on first use."""
         if self.loaded is None:
-            self.loaded = FrozenBase(self.load().to(self.device), self.autocast)
+            self.loaded = self._frozen(self.load)
         return self.loaded
+
+    def _frozen(self, load: Callable[[], nn.Module]) -> FrozenBase:
+        quantise = self.quantise
+        light = (lambda: quantise(load()).to(self.device)) if quantise else None
+        return FrozenBase(lambda: load().to(self.device), self.autocast, light)
 
     @property
     def control(self) -> "FinishedControl":
@@ -119,8 +142,7 @@ class TrialOrigin:
         if self.finished is None or self.held is None:
             raise TrialError("there is no finished control of the same seed to measure against; train it first")
         if self.loaded_control is None:
-            model = FrozenBase(self.finished().to(self.device), self.autocast)
-            self.loaded_control = FinishedControl(model, self.base, self.held)
+            self.loaded_control = FinishedControl(self._frozen(self.finished), self.base, self.held)
         return self.loaded_control
 
     def model(self, name: str) -> FrozenBase:
@@ -128,7 +150,7 @@ class TrialOrigin:
         if name not in self.others:
             raise InputError(f"this plan names no {name} model; give it with --{name}, or leave out what compares with it")
         if name not in self.loaded_others:
-            self.loaded_others[name] = FrozenBase(self.others[name]().to(self.device), self.autocast)
+            self.loaded_others[name] = self._frozen(self.others[name])
         return self.loaded_others[name]
 
     @property

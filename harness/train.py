@@ -71,6 +71,7 @@ class Training:
             setting.held,
             partial(fitted, partial(setting.control, seed)) if setting.control else None,
         )
+        self.origin.quantise = arithmetic.quantised if engine.reference_weights == "int8" else None
         self.memory = self._set_up()
         self.setup_read, self.setup_drawn = self.origin.tokens_read, self.origin.tokens_drawn
         self.setup_reference = self.origin.reference_tokens

@@ -197,7 +197,7 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("strategy", [Strategy(), KL(1.0)])
 def test_no_tensor_of_positions_by_vocabulary_is_made(strategy: Strategy) -> None:
     """Forward, backward and reference together stay at a chunk (or the head, which is smaller here)."""
-    model, base = build("untied"), FrozenBase(build("untied", 0.2))
+    model, base = build("untied"), FrozenBase(lambda: build("untied", 0.2))
     memory = Memory(fixed=base)
     objective = Objective(model, lambda chunk, m: {"cross_entropy": chunk.losses, **strategy.loss(chunk, m)})
     objective.size = 20
