@@ -16,7 +16,7 @@ from harness.errors import InputError
 from harness.keeping import finished_control, scored_at
 from harness.model import Base, count_parameters, load_model, load_tokenizer, locate
 from harness.needs import check_fits, check_given
-from harness.plan import Arm, Plan, digest
+from harness.plan import Arm, Engine, Plan, digest
 from harness.settings import BUILT_IN, Settings
 from harness.spending import decide, micro_batch, updates
 from harness.strategy import NEW, Strategy, parameters, parts
@@ -68,6 +68,7 @@ def resolve(asked: Settings) -> Ready:
     suites, suite_notes = lookup.suites(asked, corpora)
     found, length = load(asked, base, corpora)
     budget, budget_notes = decide(asked, base, len(found.tables[NEW]), length)
+    suit(found, budget.engine)
     arms = replace(arms, strategies={name: sound(s, lambda asked: asked.cost(budget)) for name, s in arms.strategies.items()})
     steps, equal_note = updates(arms, budget, equal)
     budgets = {name: replace(budget, steps=own) for name, own in steps.items()}
@@ -111,6 +112,18 @@ def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Fo
         raise InputError(f"rows of {length} tokens are longer than the {context} that {base.name} was built for; give --length")
     tables = lookup.pack_all(tokenizer, corpora, length, asked.tokens)
     return Found(base, tokenizer, config, corpora, tables, lookup.other_models(asked, base, tokenizer)), length
+
+
+def suit(found: Found, engine: Engine) -> None:
+    """Refuse a base whose architecture cannot be trained as the engine says; load Liger's kernels before any model."""
+    from harness.arithmetic import check, use_liger
+    from harness.text import separator
+    from harness.train import device
+
+    if engine.liger:
+        use_liger(found.config.model_type)
+    if engine.attention != "sdpa" or engine.document_mask or engine.gradient_checkpointing or engine.compile:
+        check(load_model(found.base.folder).to(device()), engine, separator(found.tokenizer))
 
 
 def _setting(asked: Settings, plan: Plan, found: Found, folder: Path) -> "Setting":

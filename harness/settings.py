@@ -156,7 +156,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "precision": ("fp32", "bf16 on an accelerator that has it, fp16 on one that has not"),
     "weights": ("fp32", "small updates are lost in half precision, which looks like kept knowledge"),
     "optimizer": ("adamw", "what continued pre-training is published with"),
-    "attention": ("sdpa", "torch's own, on every device"),
+    "attention": ("sdpa", "torch's own, on every device, wherever the architecture has it"),
     "document_mask": (False, "the published recipes pack documents without one"),
     "gradient_checkpointing": (False, "it costs a third of the speed"),
     "reference_weights": ("fp32", "the distance to the base is measured from the base itself"),
