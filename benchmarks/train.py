@@ -5,8 +5,8 @@
 Times are medians over rounds in one process, in each of which every contender takes one step; memory is the peak of a process
 of its own above what it held before it built anything. Two shapes: a GPT-NeoX of 70M parameters with random weights and
 tokens, and the world's model with its own batch and length. All contenders have the same weights, rows of the same size,
-fused AdamW, clipping and schedule. On a GPU all train in bf16 autocast over fp32 weights on larger micro-batches, the Trainer with
-Liger's kernels where these are installed, and MFU stands beside the tokens/s.
+fused AdamW, clipping and schedule. On a GPU all train in bf16 autocast over fp32 weights on larger micro-batches, the Trainer
+with Liger's kernels where these are installed, and MFU stands beside the tokens/s.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.model import load_model, locate
-from harness.plan import Budget
+from harness.plan import Budget, Engine
 from harness.price import peak_memory, restart_peak
 from harness.reader import Setting
 from harness.registry import find, installed
@@ -77,7 +77,7 @@ def setting(shape: str, scratch: Path) -> Setting:
         return Rows(tokens, Facts(count, count * length, count, count, 0, True))
 
     tables = {"new": rows(steps * batch), "old": rows(steps * batch), "task": rows(8)}
-    budget = Budget(steps=steps, batch=batch, length=length, peak=1e-4, precision="bf16" if GPU else "fp32")
+    budget = Budget(steps=steps, batch=batch, length=length, peak=1e-4, engine=Engine(precision="bf16" if GPU else "fp32"))
     return Setting(
         budget, load, tables, batch, {name: name for name in ("base", *tables)}, scratch,
         models={"reference": load, "instruct": load}, held=lambda: rows(8), control=lambda seed: moved(load()),
@@ -281,9 +281,8 @@ def mfu(shape: str, seconds: float) -> float:
 
 def memory() -> None:
     """Peak memory of the three loops, and of the reference strategies."""
-    print(
-        "\n| shape | loop | peak, MiB | above weights, gradients and optimizer, MiB | share of Trainer's |\n|---|---|---|---|---|"
-    )
+    print("\n| shape | loop | peak, MiB | above weights, gradients and optimizer, MiB | share of Trainer's |")
+    print("|---|---|---|---|---|")
     for shape in SHAPES:
         found = {name: apart("--peak", shape, name) for name in ("Trainer", "bare loop", "this loop, none", "this loop, kl")}
         above = {name: cell["peak"] - cell["state"] for name, cell in found.items()}

@@ -2,16 +2,18 @@
 
 The last hidden states are cut into chunks of positions. Each chunk makes its own logits, its cross-entropies and whatever terms
 the strategy adds, and takes its gradients at once, inside the forward of one autograd function; so no tensor of positions x
-vocabulary larger than a chunk ever exists, in forward or in backward, and any term a strategy can write inherits that.
+vocabulary larger than a chunk ever exists, in forward or in backward, and any term a strategy can write inherits that. The graph
+of a chunk begins at its logits: the head's gradient is added up by the matrix product itself, without a copy a chunk.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from harness.errors import TrialError
 from harness.hooks import wrong_term
@@ -90,6 +92,7 @@ class Objective(nn.Module):
             weighting=weighting,
             terms=lambda chunk: self.terms(chunk, memory),
             size=self.size,
+            learning=torch.is_grad_enabled(),
         )
         head: Any = self.model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
         total = _Chunked.apply(work, along["hidden"], along.get("logits"), head.weight, getattr(head, "bias", None))
@@ -150,21 +153,18 @@ def _separable(model: nn.Module) -> bool:
     return bool(torch.allclose(own, made, rtol=1e-4, atol=1e-4 * LOUD))
 
 
+@dataclass
 class _Work:
-    """What one call has to do: cut, make logits, weigh terms, add up."""
+    """What one call has to do: cut, make logits, weigh terms, add up; and whether gradients are wanted of it."""
 
-    def __init__(
-        self,
-        targets: Tensor,
-        beside: Mapping[str, Tensor],
-        weights: Mapping[str, Tensor],
-        weighting: Weighting,
-        terms: Callable[[Chunk], Mapping[str, Tensor]],
-        size: int,
-    ) -> None:
-        self.targets, self.beside, self.weights = targets, beside, weights
-        self.weighting, self.terms, self.size = weighting, terms, size
-        self.sums: dict[str, Tensor] = {}
+    targets: Tensor
+    beside: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
+    weighting: Weighting
+    terms: Callable[[Chunk], Mapping[str, Tensor]]
+    size: int
+    learning: bool
+    sums: dict[str, Tensor] = field(default_factory=dict)
 
     def chunks(self) -> Iterator[slice]:
         return _parts(len(self.targets), self.size)
@@ -172,9 +172,9 @@ class _Work:
     def total(self, part: slice, hidden: Tensor, logits: Tensor) -> Tensor:
         """The weighted sum of all terms over a chunk: hidden (n, D), logits (n, V) fp32."""
         targets = self.targets[part]
-        losses = F.cross_entropy(logits, targets, reduction="none")  # (n,)
+        losses = _CrossEntropy.apply(logits, targets)  # (n,)
         beside = {name: values[part] for name, values in self.beside.items()}
-        chunk = ChunkView(hidden, logits, targets, losses, beside)
+        chunk = ChunkView(hidden, logits, targets, losses, beside)  # pyright: ignore[reportArgumentType]
         terms = self.terms(chunk)
         for name, values in terms.items():
             if wrong := wrong_term(name, values, chunk):
@@ -184,7 +184,7 @@ class _Work:
                 self._count(name, values, part) / (self.weighting.divisor(name) / self.weighting.scale)
                 for name, values in terms.items()
             ),
-            start=losses.new_zeros(()),
+            start=logits.new_zeros(()),
         )
 
     def _count(self, name: str, values: Tensor, part: slice) -> Tensor:
@@ -194,6 +194,23 @@ class _Work:
         return summed
 
 
+class _CrossEntropy(torch.autograd.Function):
+    """(n, V) logits and (n,) targets to (n,) nats; its backward makes one tensor of the logits' size, PyTorch's two."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        log_p = logits.log_softmax(-1)
+        ctx.save_for_backward(log_p, targets)
+        return -log_p.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        log_p, targets = ctx.saved_tensors
+        slope = slope.unsqueeze(-1)
+        return log_p.exp().mul_(slope).scatter_add_(-1, targets.unsqueeze(-1), -slope), None
+
+
 class _Chunked(torch.autograd.Function):
     """Sum over chunks whose gradients are taken in the forward; the backward only scales them."""
 
@@ -201,29 +218,65 @@ class _Chunked(torch.autograd.Function):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, work: _Work, hidden: Tensor, logits: Tensor | None, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
-        wanted = [tensor is not None and ctx.needs_input_grad[i] for i, tensor in enumerate((hidden, logits, weight, bias), 1)]
-        leaves = [None if t is None else t.detach().requires_grad_(w) for t, w in zip((weight, bias), wanted[2:], strict=True)]
-        for leaf in leaves:
-            if leaf is not None and leaf.dtype != torch.float32:
-                leaf.grad_dtype = torch.float32  # chunks add up in it
-        slopes: list[list[Tensor]] = [[], []]
+        given: Any = (hidden, logits, weight, bias)
+        wanted = [t is not None and work.learning and ctx.needs_input_grad[i] for i, t in enumerate(given, 1)]
+        kinds = (hidden.dtype, torch.float32, torch.float32, torch.float32)
+        slopes = _Slopes(*(torch.zeros_like(t, dtype=k) if w else None for t, k, w in zip(given, kinds, wanted, strict=True)))
+        head = weight.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind := weight.device.type) else weight
         total = hidden.new_zeros((), dtype=torch.float32)
         for part in work.chunks():
             h = hidden[part].detach().requires_grad_(wanted[0])
-            z = None if logits is None else logits[part].detach().requires_grad_(wanted[1])
-            with torch.set_grad_enabled(any(wanted)):
-                made = F.linear(h, leaves[0], leaves[1]) if z is None else z  # pyright: ignore[reportArgumentType]
-                value = work.total(part, h, made.float())
-            if any(wanted):
-                value.backward()
-            for kept, leaf, keep in zip(slopes, (h, z), wanted[:2], strict=True):
-                if keep:
-                    kept.append(leaf.grad if leaf.grad is not None else torch.zeros_like(leaf))  # pyright: ignore
-            total = total + value.detach()
-        ctx.grads = [torch.cat(kept) if keep else None for kept, keep in zip(slopes, wanted[:2], strict=True)]
-        ctx.grads += [leaf.grad if leaf is not None else None for leaf in leaves]
+            made = F.linear(h.detach().to(head.dtype), head, bias) if logits is None else logits[part]
+            total = total + slopes.add(work, part, h, made.detach().float().requires_grad_(any(wanted)), head)
+        ctx.grads = slopes
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return (None, *(None if g is None else g * scale.to(g.dtype) for g in ctx.grads))
+        grads, ctx.grads = ctx.grads, None
+        if scale.device.type != "cpu" or scale.item() != 1:
+            for g in grads:
+                if g is not None:
+                    g.mul_(scale)
+        return (None, *grads)
+
+
+class _Slopes(NamedTuple):
+    """Gradients as they are added up; None for what wants none."""
+
+    hidden: Tensor | None
+    logits: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def add(self, work: _Work, part: slice, h: Tensor, z: Tensor, head: Tensor) -> Tensor:
+        """Add a chunk's, of hidden states h (n, D) and logits z (n, V); its total."""
+        with torch.set_grad_enabled(z.requires_grad):
+            value = work.total(part, h, z)
+        if not value.requires_grad:
+            return value
+        value.backward()
+        if self.hidden is not None and h.grad is not None:
+            self.hidden[part].add_(h.grad)
+        if z.grad is None:
+            return value.detach()
+        if self.logits is not None:
+            self.logits[part].add_(z.grad)
+            return value.detach()
+        slope = z.grad.to(head.dtype)
+        if self.hidden is not None:
+            self.hidden[part].add_(slope @ head)
+        if self.weight is not None:
+            _add_product(self.weight, slope.t(), h.detach().to(head.dtype))
+        if self.bias is not None:
+            self.bias.add_(z.grad.sum(0))
+        return value.detach()
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, by the product itself where all are of one kind."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
