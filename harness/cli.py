@@ -84,7 +84,7 @@ FLAGS = """
 """
 """The settings that are flags of `harness run`, in their order; a plan file takes all settings."""
 KINDS: dict[Any, str] = {
-    int: "seeds batch length micro_batch keep_checkpoints limit",
+    int: "seeds batch length keep_checkpoints limit",
     float: "epochs learning_rate",
     bool: "document_mask gradient_checkpointing compile liger keep_best dry_run",
     list[str]: "plugin",
@@ -159,7 +159,8 @@ def _say_plan(ready: "Ready") -> None:
         print(f"note: {note}")
     wait = "time unknown" if found.seconds is None else f"about {found.seconds / 60:.1f} minutes of plain steps"
     trained = f"{found.trainings} trainings ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"
-    print(f"to do: {trained}, {found.scorings} scorings")
+    scoring = "" if found.scoring_seconds is None else f" (about {found.scoring_seconds / 60:.1f} minutes)"
+    print(f"to do: {trained}, {found.scorings} scorings{scoring}")
 
 
 def _old(sources: Any) -> str:

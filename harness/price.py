@@ -24,6 +24,7 @@ class Cost:
     trainings, scorings  how many are missing
     tokens               of all missing trainings
     flops                of these, by what strategies say of the cost of a step; one-off passes left out
+    scoring_seconds      of these scorings, by what the base's took (None: it was not yet scored)
     seconds              of plain steps, from one micro-batch that was timed (None: it could not be); the rest comes on top
     """
 
@@ -32,6 +33,7 @@ class Cost:
     tokens: int
     flops: float
     seconds: float | None
+    scoring_seconds: float | None = None
 
 
 def cost(plan: Plan, setting: "Setting", trainings: Mapping[Trial, Strategy], scorings: int) -> Cost:

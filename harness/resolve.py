@@ -9,16 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import lookup, registry
+from harness import fitting, lookup, registry
 from harness.arms import broken, gather, rate, sound
 from harness.corpus import Corpus
 from harness.errors import InputError
 from harness.keeping import finished_control, scored_at
 from harness.model import Base, count_parameters, load_model, load_tokenizer, locate
 from harness.needs import check_fits, check_given
-from harness.plan import Arm, Engine, Plan, digest
+from harness.plan import Arm, Budget, Engine, Plan, digest
 from harness.settings import BUILT_IN, Settings
-from harness.spending import decide, micro_batch, updates
+from harness.spending import decide, updates
 from harness.strategy import NEW, Strategy, parameters, parts
 from harness.suite import Suite
 
@@ -73,8 +73,11 @@ def resolve(asked: Settings) -> Ready:
     steps, equal_note = updates(arms, budget, equal)
     budgets = {name: replace(budget, steps=own) for name, own in steps.items()}
     arms = replace(arms, strategies=check_fits(arms.strategies, base, found.config, budgets))
+    folder = Path(asked.output or f"runs/{Path(base.name).name}-{Path(corpora[NEW].name).name}")
+    setting, described = _setting(asked, budget, found, folder), _base(found)
+    rows, rows_note = fitting.choose(asked, setting, arms.strategies.values(), found.config, described["parameters"], folder)
     plan = Plan(
-        base=_base(found),
+        base=described,
         sources={name: _source(corpora[name], table) for name, table in found.tables.items()},
         budget=budget,
         arms=arms.arms,
@@ -83,17 +86,22 @@ def resolve(asked: Settings) -> Ready:
         steps=steps,
         seeds=tuple(asked.seeds or BUILT_IN["seeds"][0]),
         suites={suite.name: suite.key for suite in suites},
-        micro_batch=min(asked.micro_batch or micro_batch(budget), budget.batch),
+        micro_batch=rows,
         equal=equal,
         controls=arms.controls,
         prompts=prompts,
         plugins=asked.plugin,
-        options={"margin": asked.margin, "limit": asked.limit, "keep_weights": asked.keep_weights, "scored_at": scored},
-        notes=(*arms.notes, *broken(arms.strategies), *suite_notes, *budget_notes, equal_note, *scored_note),
+        options={
+            "margin": asked.margin,
+            "limit": asked.limit,
+            "keep_weights": asked.keep_weights,
+            "scored_at": scored,
+            "on_nan": asked.on_nan,
+        },
+        notes=(*arms.notes, *broken(arms.strategies), *suite_notes, *budget_notes, *rows_note, equal_note, *scored_note),
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
     )
-    folder = Path(asked.output or f"runs/{Path(base.name).name}-{Path(corpora[NEW].name).name}")
-    setting = _setting(asked, plan, found, folder)
+    setting = replace(setting, micro_batch=rows)
     return Ready(plan, base, found.tokenizer, setting, arms.strategies, suites, folder, asked.limit, base.facts.get("bos"))
 
 
@@ -126,17 +134,17 @@ def suit(found: Found, engine: Engine) -> None:
         check(load_model(found.base.folder).to(device()), engine, separator(found.tokenizer))
 
 
-def _setting(asked: Settings, plan: Plan, found: Found, folder: Path) -> "Setting":
-    """What all arms of the run share."""
+def _setting(asked: Settings, budget: Budget, found: Found, folder: Path) -> "Setting":
+    """What all arms of the run share; how many rows go through the model at once is decided with it."""
     from harness.reader import Setting
     from harness.text import separator
 
-    length, tokenizer = plan.budget.length, found.tokenizer
+    length, tokenizer = budget.length, found.tokenizer
     return Setting(
-        plan.budget,
+        budget,
         partial(load_model, found.base.folder),
         found.tables,
-        plan.micro_batch,
+        budget.batch,
         content_keys(found, length),
         lookup.cache(),
         separator(tokenizer),

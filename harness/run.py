@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,11 @@ def cost(ready: Ready) -> Cost:
     """What is still to be done."""
     trials = missing(ready)
     trained = [trial for trial in trials if parent_arm(trial.arm, ready.strategies[trial.arm.name]) is None]
-    scored = (ready.folder / "base" / "result.json").is_file()
-    return price.cost(ready.plan, ready.setting, {t: ready.strategies[t.arm.name] for t in trained}, len(trials) + (not scored))
+    base = ready.folder / "base" / "result.json"
+    scored = base.is_file()
+    count = len(trials) + (not scored)
+    found = price.cost(ready.plan, ready.setting, {t: ready.strategies[t.arm.name] for t in trained}, count)
+    return replace(found, scoring_seconds=count * read_json(base)["seconds"]["score"]) if scored else found
 
 
 def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:

@@ -42,6 +42,7 @@ def _updates_or_time(value: Any) -> Any:
 Every = Annotated[int | timedelta, PlainValidator(lambda value: _updates_or_time(_every(value)))]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Count = Annotated[int, BeforeValidator(_count), Field(ge=1, strict=True)]
+CountOrAuto = Annotated[Count | None, BeforeValidator(lambda value: None if value == "auto" else value)]
 
 
 def _seeds(value: Any) -> Any:
@@ -111,7 +112,9 @@ class Settings(BaseModel):
     )
     compile: bool | None = Field(None, description="blocks go through torch.compile")
     liger: bool | None = Field(None, description="blocks use Liger's kernels (GPU only; the extra `liger`)")
-    micro_batch: Count | None = Field(None, description="rows of one forward and backward")
+    micro_batch: CountOrAuto = Field(
+        None, description="rows of one forward and backward (changes rounding only); auto: what memory has room for"
+    )
     on_nan: Literal["stop", "skip"] | None = Field(
         None, description="what a loss or gradient norm that is not finite does: stop the trial, or skip its step"
     )
@@ -163,6 +166,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "compile": (False, "compiling takes longer than a short run saves"),
     "liger": (False, "an extra, for GPUs alone"),
     "on_nan": ("stop", "a step that is not finite is a fault to be looked at; skipped steps are counted on the page"),
+    "micro_batch": ("auto", "found once for all arms; up to 4,096 tokens at once on a CPU, 32,768 on a GPU"),
     "equal": ("tokens", "what an arm reads beside new text displaces new text (Ibrahim et al. 2024)"),
     "checkpoint_every": (200, "updates, and the last one"),
     "keep_checkpoints": (2, "the one before is used where the newest is damaged"),

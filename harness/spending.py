@@ -57,14 +57,6 @@ def _peak(asked: Settings, base: Base) -> tuple[float, list[str]]:
     return rate, [f"the peak learning rate is {rate:g}: the base's own is unknown; set it with --learning-rate"]
 
 
-def micro_batch(budget: Budget) -> int:
-    """Rows of a forward and backward: about 4,096 tokens on a CPU, 32,768 on an accelerator."""
-    import torch
-
-    tokens = 32768 if torch.cuda.is_available() else 4096
-    return max(1, min(budget.batch, tokens // budget.length))
-
-
 EQUAL = {
     "tokens": "every arm reads as many tokens as the control",
     "new_tokens": "every arm reads as many rows of new text as the control, to one step (to chance if seeds draw the mixture), "

@@ -18,7 +18,7 @@ LAYERS = [
     ["run"],
     ["folder", "price"],
     ["resolve"],
-    ["spending", "needs", "lookup", "keeping"],
+    ["spending", "fitting", "needs", "lookup", "keeping"],
     ["testing", "pretrain", "arms", "asking"],
     ["train", "saving", "mishaps", "diagnosis", "resume", "reading", "formats", "splits", "model", "clean"],
     ["reader"],

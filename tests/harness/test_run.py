@@ -11,6 +11,7 @@ import torch
 
 from harness import cli
 from harness.record import read
+from harness.run import cost
 
 PLUGIN = """
 from dataclasses import dataclass
@@ -113,6 +114,23 @@ def test_another_trial_in_a_trials_place_is_refused(harness: Harness, folder: Pa
     path.write_text(kept)
     assert code == 1
     assert "low_lr/seed-1 holds another trial than low_lr with seed 1 of this plan (other parameters, or" in err
+
+
+def test_the_same_command_again_keeps_the_size_of_its_micro_batches(
+    harness: Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is another one by now; the run goes on as it began, and knows what a scoring takes."""
+    before, found = read(folder / "out"), []
+    size, (told,) = before.plan["micro_batch"], [note for note in before.plan["notes"] if note.startswith("micro-batches of ")]
+    monkeypatch.setattr("harness.fitting.free_memory", lambda: 0)
+    assert harness("low_lr", "--seeds", 1, "--micro-batch", "auto")[0] == 0
+    plan = read(folder / "out").plan
+    assert (plan["micro_batch"], told in plan["notes"]) == (size, True)
+    monkeypatch.setattr(cli, "_run", found.append)
+    harness("low_lr,l2sp", "--seeds", 1)
+    left = cost(found[0])
+    assert left.scorings == 1
+    assert left.scoring_seconds == before.base.facts["seconds"]["score"]
 
 
 def test_memory_that_ran_out_beside_the_steps_is_a_sentence(
