@@ -41,7 +41,7 @@ def save(folder: Path, state: State) -> None:
 def load(folder: Path) -> State:
     """Read a checkpoint that `damage` found whole."""
     if reason := damage(folder):
-        raise RecordError(f"the checkpoint {folder} cannot be used: {reason}")
+        raise RecordError(f"the checkpoint {folder} cannot be used: {reason}; delete {folder.parent.parent} and run again")
     return State(load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text(encoding="utf-8")))
 
 

@@ -22,7 +22,7 @@ KILLED = -signal.SIGKILL
 
 @dataclass(frozen=True)
 class Job:
-    """A command to run, and what befalls it: an end at a named point, files that may have no more bytes, a kill after seconds."""
+    """A command, and what befalls it: an end at a named point, files that may have no more bytes, a kill after seconds."""
 
     words: tuple[str, ...]
     crash: str = ""

@@ -1,0 +1,122 @@
+"""What a run keeps of finished trials: the weights that are asked for, as soon as no trial may need them; no checkpoints."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cli
+from harness.errors import InputError
+from harness.keeping import scored_at
+from harness.record import read, read_json
+from harness.settings import settings
+
+PLUGIN = """
+from dataclasses import dataclass
+from pathlib import Path
+from harness.strategy import Memory, Strategy
+
+@dataclass(frozen=True)
+class Measured(Strategy):
+    def setup(self, origin):
+        if Path("failing").exists():
+            raise KeyError
+        return Memory(facts={"gain": origin.control.gain})
+"""
+Harness = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def harness(
+    tmp_path: Path, model_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Harness:
+    """`harness run` with a small plan and these words: exit code, and what was complained of."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(PLUGIN)
+
+    def typed(*words: Any) -> tuple[int, str]:
+        flags = ["--model", model_folder, "--new", text_file, "--length", 16, "--batch", 4, "--tokens", 192, "--limit", 2]
+        flags += ["--plugin", "mine.py", "--output", "out"]
+        monkeypatch.setattr(sys, "argv", ["harness", "run", *map(str, [*flags, *words])])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return int(end.value.code or 0), capsys.readouterr().err
+
+    return typed
+
+
+def weights(folder: Path) -> set[str]:
+    """Trials whose weights are there."""
+    assert not list(folder.rglob("checkpoints"))
+    return {str(path.parent.relative_to(folder)) for path in folder.rglob("weights")}
+
+
+def test_weights_stay_as_long_as_a_trial_may_need_them(harness: Harness, tmp_path: Path) -> None:
+    """An arm that failed is tried again: what it is measured against stays; what is made from nothing else goes."""
+    words = ["--strategies", "low_lr,wise:alpha=0.5,measured", "--seeds", 1, "--keep-weights", "none"]
+    (tmp_path / "failing").touch()
+    assert harness(*words)[0] == 1
+    assert weights(tmp_path / "out") == {"none/seed-1"}
+    (tmp_path / "failing").unlink()
+    assert harness(*words) == (0, "")
+    assert weights(tmp_path / "out") == set()
+    assert [result.status for result in read(tmp_path / "out").trials] == ["done"] * 4
+
+
+def test_what_needs_weights_that_were_not_kept_says_so(harness: Harness, tmp_path: Path) -> None:
+    words = ["--strategies", "low_lr", "--seeds", 1, "--keep-weights", "none"]
+    assert harness(*words) == (0, "")
+    plan = (tmp_path / "out" / "plan.yaml").read_bytes()
+    scores = tmp_path / "out" / "low_lr" / "seed-1" / "scores"
+    kept = (scores / "text.parquet").read_bytes()
+    (scores / "text.parquet").write_bytes(kept[:-1])
+    code, err = harness(*words)
+    assert (code, err) == (
+        1,
+        "harness: out/low_lr/seed-1 has no scores on text, and its weights were not kept; leave out what is new, or "
+        "delete out/low_lr/seed-1 and type the same command again, which trains it anew\n",
+    )
+    assert (tmp_path / "out" / "plan.yaml").read_bytes() == plan  # nothing grew that could not be scored
+    (scores / "text.parquet").write_bytes(kept)
+    assert harness("--strategies", "wise:alpha=0.5", "--seeds", 1)[0] == 1
+    facts = {result.name: result.facts for result in read(tmp_path / "out").trials}
+    gone = "the weights of out/none/seed-1, which were not kept; "
+    again = "delete out/none/seed-1 and type the same command again, which trains it anew"
+    assert facts["wise:alpha=0.5"]["error"] == f"wise:alpha=0.5 is made from {gone}{again}"
+    shutil.rmtree(tmp_path / "out" / "none" / "seed-1")
+    assert harness("--strategies", "wise:alpha=0.5", "--seeds", 1) == (0, "")
+
+
+def test_of_each_arm_the_seed_that_is_best_on_held_out_text_is_kept(harness: Harness, tmp_path: Path) -> None:
+    assert harness("--strategies", "low_lr", "--seeds", 2, "--keep-weights", "best", "--learning-rate", 0.01) == (0, "")
+    found = weights(tmp_path / "out")
+    for arm in ("none", "low_lr"):
+        losses = {seed: read_json(tmp_path / "out" / arm / f"seed-{seed}" / "result.json")["held_loss"] for seed in (1, 2)}
+        assert losses[1] != losses[2]
+        assert {name for name in found if name.startswith(arm)} == {f"{arm}/seed-{min(losses, key=lambda s: losses[s])}"}
+
+
+def test_the_best_checkpoint_is_scored_of_all_arms_at_once(harness: Harness, tmp_path: Path) -> None:
+    words = ["--strategies", "wise:alpha=1", "--seeds", 1, "--score", "best", "--checkpoint-every", 1, "--learning-rate", 0.05]
+    assert harness(*words) == (0, "")
+    record = read(tmp_path / "out")
+    assert any(
+        note.startswith("every arm is scored at its best checkpoint of every 1 updates") for note in record.plan["notes"]
+    )
+    facts = {result.name: result.facts for result in record.trials}
+    losses = dict(map(tuple, facts["none"]["held_losses"]))
+    assert list(losses) == [1, 2, 3]
+    assert facts["none"]["scored_at"] == facts["wise:alpha=1"]["scored_at"] == min(losses, key=lambda update: losses[update])
+    assert "is scored at its best checkpoint" in (tmp_path / "out" / "report.html").read_text()
+    code, err = harness(*words[:4], "--learning-rate", 0.05)
+    assert code == 2
+    assert "the arms of out are scored at their best of every 1 updates, those of this plan at their final step" in err
+
+
+@pytest.mark.parametrize("every", ["10m", 0])
+def test_the_best_is_chosen_among_checkpoints_at_the_same_updates(every: Any) -> None:
+    with pytest.raises(InputError, match="give --checkpoint-every a number of updates, as in 200"):
+        scored_at(settings({"score": "best", "checkpoint_every": every}, "here"))
