@@ -6,7 +6,7 @@
         result.json  scores/<suite>.parquet  completions.parquet
       <arm>/seed-<n>/            readable; the fingerprint inside is checked, another trial in its place is an error
         trial.json  training.jsonl  checkpoints/  weights/  result.json
-        scores/<suite>.parquet  completions.parquet
+        scores/<suite>.parquet  completions.parquet  trajectory.parquet
       results.csv                one row an arm, seed and task
       report.html                one file, no network
 
@@ -53,6 +53,14 @@ SCORE_COLUMNS: dict[str, str] = {
 
 
 SEAL = "digest_of_the_rest"
+TRAJECTORY = "trajectory.parquet"
+"""What a trial's few fixed items cost at its milestones: one row a milestone and item.
+
+update, tokens          updates done, tokens read
+task, item, cluster     as in SCORE_COLUMNS
+kind, weight            text with its bytes, or answer with weight 1
+before, after           bits of the base, and of the weights at that update: of the whole text, or of the right answer
+"""
 
 
 @contextlib.contextmanager
@@ -232,15 +240,26 @@ class Result:
     @cached_property
     def training(self) -> pd.DataFrame:
         """training.jsonl: one row an update; a torn last line (a kill while writing) is left out."""
-        path = self.folder / "training.jsonl"
-        wanted = self.facts.get("logs", {}).get(path.name)
-        if wanted and (not path.exists() or file_digest(path) != wanted):
-            raise RecordError(f"{path} is not as it was written; delete {self.folder} and run the same command again")
+        path = self._as_written("training.jsonl")
         rows = []
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
             with contextlib.suppress(json.JSONDecodeError):
                 rows.append(json.loads(line))
         return pd.DataFrame(rows)
+
+    @cached_property
+    def trajectory(self) -> pd.DataFrame:
+        """trajectory.parquet, as TRAJECTORY says; empty where nothing was looked at while training."""
+        path = self._as_written(TRAJECTORY)
+        return read_table(path) if path.exists() else pd.DataFrame()
+
+    def _as_written(self, name: str) -> Path:
+        """A file that was written while training; one that changed since the trial was finished is named."""
+        path = self.folder / name
+        wanted = self.facts.get("logs", {}).get(name)
+        if wanted and (not path.exists() or file_digest(path) != wanted):
+            raise RecordError(f"{path} is not as it was written; delete {self.folder} and run the same command again")
+        return path
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -94,6 +94,7 @@ def resolve(asked: Settings) -> Ready:
         options={
             "margin": asked.margin,
             "limit": asked.limit,
+            "milestones": BUILT_IN["milestones"][0] if asked.milestones is None else asked.milestones,
             "keep_weights": asked.keep_weights,
             "scored_at": scored,
             "on_nan": asked.on_nan,

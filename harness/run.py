@@ -13,9 +13,10 @@ from harness.arms import parent_arm
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.folder import finished, merged, prompts, refuse_foreign, stored_plan, to_be_replaced
 from harness.keeping import anew, drop_weights, finished_model, weights_digest, write_weights
+from harness.milestones import Milestones
 from harness.plan import Arm, Trial, digest, file_digest
 from harness.price import Cost
-from harness.record import Result, owned, read, read_json, write_facts, write_json, write_plan, writing
+from harness.record import TRAJECTORY, Result, owned, read, read_json, write_facts, write_json, write_plan, writing
 from harness.resolve import Ready
 from harness.sealed import drop
 
@@ -78,7 +79,8 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
         _score_base(ready, watch)
         _rescore(ready, watch)
         _drop(ready)
-        failed = [name for trial in trials if (name := _run_trial(ready, trial, watch))]
+        seen = Milestones(ready) if ready.plan.options.get("milestones") else None
+        failed = [name for trial in trials if (name := _run_trial(ready, trial, watch, seen))]
         _write_results(folder)
     return failed
 
@@ -122,7 +124,7 @@ def _rescore(ready: Ready, watch: Watch) -> None:
         _score(ready, finished_model(result.folder, "scores need"), result.facts["weights"], result.folder, watch)
 
 
-def _run_trial(ready: Ready, trial: Trial, watch: Watch) -> str | None:
+def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None) -> str | None:
     """Train, score and keep one trial; its name where it failed."""
     from harness.mishaps import free
 
@@ -134,7 +136,7 @@ def _run_trial(ready: Ready, trial: Trial, watch: Watch) -> str | None:
         shutil.rmtree(folder)  # nothing of it may be gone on with: its checkpoints are other code's
     try:
         write_json(folder / "trial.json", named)
-        facts = _train_and_score(ready, trial, folder, watch)
+        facts = _train_and_score(ready, trial, folder, watch, seen)
         write_facts(folder / "result.json", {**named, "status": "done", **facts})
     except (Exception, SystemExit) as problem:  # a trial that fails is a row that says so; the others go on
         error = str(problem) if isinstance(problem, HarnessError) else said(problem)
@@ -153,7 +155,7 @@ def _drop(ready: Ready) -> None:
     drop_weights(ready.plan, ready.strategies, ready.folder)
 
 
-def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch) -> dict[str, Any]:
+def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, seen: Milestones | None) -> dict[str, Any]:
     from harness.saving import held_loss
     from harness.train import train
 
@@ -168,12 +170,12 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch) -> 
     with within_memory("while it was being trained, beside the micro-batches", SMALLER):
         if earlier is None:
             watch.stage(trial.folder, "trained")
-            train(training, folder, watch.step, watch.note)
+            train(training, folder, watch.step, watch.note, seen.of(training, folder) if seen else None)
         else:
             training.finish()
     times["train"] = training.seconds if earlier is None else earlier["seconds"]["train"]
     weights = write_weights(training.model, ready.tokenizer, folder / "weights")
-    logs = {path.name: file_digest(path) for path in sorted(folder.glob("*.jsonl"))}
+    logs = {path.name: file_digest(path) for path in sorted([*folder.glob("*.jsonl"), *folder.glob(TRAJECTORY)])}
     facts = price.spent(training, earlier) | {"weights": weights, "logs": logs}
     if ready.plan.options.get("keep_weights") == "best":
         facts["held_loss"] = held_loss(training)

@@ -67,7 +67,7 @@ class Scorer(Base):
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation after its context, and whether greedy decoding would say it."""
-        pairs = self._encode_pairs([request.args for request in requests])
+        pairs = self.encode_pairs([request.args for request in requests])
         for request, (_, continuation) in zip(requests, pairs, strict=True):
             self._refuse(request, len(continuation))
             self.predicted[request.args] = len(continuation)
@@ -85,7 +85,7 @@ class Scorer(Base):
         if not tokens:
             raise HarnessError(f"task {request.task_name}, item {request.doc_id}: the document is empty; leave it out")
 
-    def _encode_pairs(self, pairs: Sequence[tuple[str, ...]]) -> list[tuple[list[int], list[int]]]:
+    def encode_pairs(self, pairs: Sequence[tuple[str, ...]]) -> list[tuple[list[int], list[int]]]:
         """Contexts and continuations as tokens: encoded together, cut at the length of the context alone."""
         moved = [_move_spaces(context, continuation) for context, continuation in pairs]
         joint = dict.fromkeys(text for context, more in moved if context for text in (context, context + more))
@@ -111,13 +111,21 @@ class Scorer(Base):
         for number, tokens in enumerate(encode(self.tokenizer, texts, False)):
             self._refuse_empty(requests[number], tokens)
             self.predicted[(texts[number],)] = len(tokens)
-            for pair in get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1):
-                windows.append((None, *make_disjoint_window(pair)))
-                owners.append(number)
+            cut = self._windows(tokens)
+            windows += [(None, *window) for window in cut]
+            owners += [number] * len(cut)
         totals = [0.0] * len(texts)
         for owner, (value, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
             totals[owner] += value
         return totals
+
+    def windows(self, text: str) -> list[tuple[list[int], list[int]]]:
+        """A document's disjoint windows: context, and what is scored after it; the first context is the prefix token."""
+        return self._windows(encode(self.tokenizer, [text], False)[0])
+
+    def _windows(self, tokens: list[int]) -> list[tuple[list[int], list[int]]]:
+        pairs = get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1)
+        return [make_disjoint_window(pair) for pair in pairs]
 
     def _loglikelihood_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None

@@ -38,7 +38,7 @@ class Scored:
         kind = self.built.OUTPUT_TYPE
         make = {"multiple_choice": self._choice, "loglikelihood_rolling": self._text, "generate_until": self._generated}
         answers = make.get(kind, self._continuation)(sample)
-        item = self._identity(sample)
+        item = self.identity(sample)
         bad = [value for value in (answers["value"], *answers["loglikelihoods"]) if not math.isfinite(value)]
         if bad:
             raise HarnessError(f"task {self.leaf}, item {item}: the model gave {bad[0]}; its weights are broken")
@@ -55,7 +55,8 @@ class Scored:
             **answers,
         }
 
-    def _identity(self, sample: Mapping[str, Any]) -> str:
+    def identity(self, sample: Mapping[str, Any]) -> str:
+        """What an item is called; with the member's name where the task is a group."""
         own = str(self._field(sample, self.task.identity)) if self.task.identity else str(sample["doc_id"])
         return own if self.leaf == self.task.name else f"{self.leaf}:{own}"
 

@@ -129,6 +129,9 @@ class Settings(BaseModel):
         {},
         description="changes too small to matter: {text: 0.01 (bits per byte), accuracy: 0.01 (share), answer: 0.05 (bits)}",
     )
+    milestones: bool | None = Field(
+        None, description="look at a few fixed items of the suites while training, for at most 5 % of its time"
+    )
     prompts: str | None = Field(None, description="file of prompts, one a line, that base and arms complete on the page")
     plugin: Words = Field((), description="Python files with strategies of your own (code: they are run)")
     dry_run: bool = Field(False, description="say what would be done and what it costs; train nothing")
@@ -168,6 +171,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "on_nan": ("stop", "a step that is not finite is a fault to be looked at; skipped steps are counted on the page"),
     "micro_batch": ("auto", "found once for all arms; up to 4,096 tokens at once on a CPU, 32,768 on a GPU"),
     "equal": ("tokens", "what an arm reads beside new text displaces new text (Ibrahim et al. 2024)"),
+    "milestones": (True, "forgetting that comes back is not seen at the end"),
     "checkpoint_every": (200, "updates, and the last one"),
     "keep_checkpoints": (2, "the one before is used where the newest is damaged"),
     "score": ("final", "the best checkpoint stops arms at different adaptation"),

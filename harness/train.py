@@ -266,17 +266,30 @@ def _terms(strategy: Strategy, chunk: Chunk, memory: Memory) -> Mapping[str, Ten
     return {CROSS_ENTROPY: chunk.losses, **strategy.loss(chunk, memory)}
 
 
-def train(training: Training, folder: Path, show: Show | None = None, tell: Callable[[str], None] | None = None) -> None:
-    """Train to the budget's end, from the newest whole checkpoint in `folder`, logging each update to training.jsonl."""
+def train(
+    training: Training,
+    folder: Path,
+    show: Show | None = None,
+    tell: Callable[[str], None] | None = None,
+    evaluate: Callable[[int], None] | None = None,
+) -> None:
+    """Train to the budget's end, from the newest whole checkpoint in `folder`, logging each update to training.jsonl.
+
+    evaluate    called with the updates done, before the first and after each; it leaves the training as it was
+    """
     setting, saving = training.setting, Saving(training, folder)
     for sentence in saving.go_on():
         (tell or logging.getLogger(__name__).warning)(sentence)
     with Log(folder / "training.jsonl", keep=training.update) as log, stopping.between_updates():
+        if evaluate and training.update == 0:
+            evaluate(0)
         while training.update < setting.budget.steps:
             began = time.perf_counter()
             row = training.step()
             training.seconds += time.perf_counter() - began
             log.write({**row, "seconds": round(training.seconds, 4)})
+            if evaluate:
+                evaluate(training.update)
             if show:
                 show(training.update, setting.budget.steps, row)
             saving.after_update(log)

@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from harness import record
 from harness.forgetting import Study
-from reports import arms, figure, items, prompts, provenance, tasks, tradeoff, training, verdict, words
+from reports import arms, figure, items, prompts, provenance, tasks, tradeoff, training, trajectories, verdict, words
 
-SECTIONS = (verdict, tradeoff, arms, tasks, items, training, prompts, provenance)
+SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, items, training, prompts, provenance)
 TEMPLATE = Path(__file__).parent / "template"
 
 

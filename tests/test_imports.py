@@ -16,7 +16,7 @@ LAYERS = [
     ["cli", "__main__"],
     ["describe", "new", "watching", "making", "importance"],
     ["run"],
-    ["folder", "price"],
+    ["folder", "price", "milestones"],
     ["resolve"],
     ["spending", "fitting", "needs", "lookup", "keeping"],
     ["testing", "pretrain", "arms", "asking"],
@@ -35,6 +35,7 @@ LAYERS = [
         "registry",
         "forgetting",
         "frontier",
+        "trajectory",
         "pairing",
         "statistics",
         "settings",
@@ -45,7 +46,8 @@ LAYERS = [
     ["errors", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-FIGURES = {"record", "forgetting", "statistics", "frontier", "pairing"}  # what a report may see; none of it needs torch
+# What a report may see; none of it needs torch.
+FIGURES = {"record", "forgetting", "statistics", "frontier", "pairing", "trajectory"}
 # What a package may import of ours, and of others where that is limited.
 PACKAGES = {
     "strategies": ({"harness.strategy", "harness.sample"}, {"torch", "peft"}),  # peft: an optional extra, inside hooks

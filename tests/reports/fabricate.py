@@ -74,6 +74,8 @@ class Recipe:
     plan: Mapping[str, Any] = field(default_factory=dict)
     luck: float = 0.008  # standard deviation over seeds, bits per byte
     spread: float = 0.2  # standard deviation over documents, as a share of the effect
+    milestones: tuple[float, ...] = (0.0, 0.02, 0.1, 0.4, 1.0)  # shares of the training; none: not looked at
+    transient: float = 0.3  # forgetting at a tenth of the training, as a multiple of what is left at its end, on top
     completion: str = " Paris, and the river that runs through it is the Seine."
 
 
@@ -118,7 +120,7 @@ def plan(recipe: Recipe) -> dict[str, Any]:
         "notes": ["the batch was shrunk from 256 to 8 rows, so that there are at least 300 steps"],
         "versions": {"forgetting-harness": "0.1.0", "torch": "2.13.0"},
         "micro_batch": 8,
-        "options": {},
+        "options": {"milestones": bool(recipe.milestones)},
     } | dict(recipe.plan)  # fmt: skip
 
 
@@ -148,6 +150,7 @@ def write_trial(folder: Path, recipe: Recipe, name: str, seed: int) -> None:
         "facts": {"distance": 0.21 - 0.1 * ("ewc" in name)} | ({"fisher_split_half": 0.93} if "ewc" in name else {}),
     })  # fmt: skip
     write_training(where, name, seed)
+    write_trajectory(where, recipe, recipe.arms[name], seed)
     write_scores(where, recipe, recipe.arms[name], seed)
     write_completions(where, recipe, name)
 
@@ -171,6 +174,29 @@ def write_training(where: Path, name: str, seed: int) -> None:
             row["term.kl"] = 0.4 * (1 - math.exp(-update / 60)) + abs(generator.normal(0, 0.01))
         lines.append(json.dumps(row))
     (where / "training.jsonl").write_text("\n".join(lines) + '\n{"update": 301, "tok')
+
+
+def write_trajectory(where: Path, recipe: Recipe, effect: Effect, seed: int) -> None:
+    """Eight documents and answers of each text and choice task: forgetting rises past its end and comes back."""
+    rows: list[dict[str, Any]] = []
+    for number, (task, facts) in enumerate(recipe.tasks.items()):
+        keeps, text = facts["measures"] == "keep", facts["metric"] == "bits_per_byte"
+        if not (keeps or facts["measures"] == "gain"):
+            continue
+        final = (effect.forgets_same if facts["source"] == "same" else effect.forgets) if keeps else -effect.learns
+        items = np.random.default_rng(500 + number)
+        spread, weights = items.normal(1, recipe.spread, 8), items.integers(300, 1200, 8) if text else np.ones(8)
+        for share in recipe.milestones:
+            height = final * min(1.0, share / 0.1) * (1 + (recipe.transient if keeps and share == 0.1 else 0))
+            height += np.random.default_rng([number, seed, round(1000 * share)]).normal(0, recipe.luck) * (share > 0)
+            rows += [
+                {"update": round(300 * share), "tokens": round(307_200 * share), "task": task, "item": f"doc-{i}",
+                 "cluster": f"doc-{i}", "kind": "text" if text else "answer", "weight": float(weights[i]),
+                 "before": float(1.3 * weights[i]), "after": float((1.3 + height * spread[i]) * weights[i])}
+                for i in range(8)
+            ]  # fmt: skip
+    if rows:
+        pd.DataFrame(rows).to_parquet(where / "trajectory.parquet")
 
 
 def write_completions(where: Path, recipe: Recipe, name: str) -> None:
