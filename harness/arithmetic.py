@@ -58,7 +58,7 @@ class LossScale:
     @property
     def why(self) -> str:
         """Why a step was left out."""
-        return f"the gradient overflowed fp16 at the loss scale {2 * self.factor:g}"
+        return f"the gradient overflowed fp16 at the loss scale {2 * self.factor:.0f}"
 
     def state(self) -> list[float]:
         """What a checkpoint holds of it."""
@@ -133,10 +133,11 @@ def positions(tokens: Tensor, start: int) -> Tensor:
 
 def _restarting(start: int, module: nn.Module, given: Any, named: dict[str, Any]) -> Any:
     """Positions that begin anew with each document, from which transformers makes the mask; text that is drawn is one."""
-    given_places = any(named.get(name) is not None for name in ("position_ids", "attention_mask", "past_key_values"))
-    if named.get("use_cache") or given_places or named.get("input_ids") is None:
+    tokens = given[0] if given else named.get("input_ids")
+    placed = any(named.get(name) is not None for name in ("position_ids", "attention_mask", "past_key_values"))
+    if tokens is None or placed or named.get("use_cache"):
         return None
-    return given, {**named, "position_ids": positions(named["input_ids"], start)}
+    return given, {**named, "position_ids": positions(tokens, start)}
 
 
 def check(model: nn.Module, engine: Engine, start: int) -> None:
