@@ -87,7 +87,7 @@ class Training:
         """What weights in bf16 are rounded by."""
         self.model.train()
         self.objective = Objective(self.model, partial(_terms, strategy))
-        self.prepared, self.optimizer = self.accelerator.prepare(self.objective, optimizer.make(self.model, budget))
+        self.prepared, self.optimizer = self.accelerator.prepare(self.objective), optimizer.make(self.model, budget)
         self.peak, self.rate = budget.peak * lr * strategy.peak(), strategy.schedule(budget)
         self.named = dict(self.model.named_parameters())
         self.origin.moments = self._momentum
@@ -123,8 +123,7 @@ class Training:
         rate = self.origin.rate = self.peak * self.rate(self.update)
         undo = before_step(self)
         values = self.slope(picked)
-        clipped: Any = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.setting.budget.clip)
-        norm = float(clipped)
+        norm = float(nn.utils.clip_grad_norm_(self.named.values(), self.setting.budget.clip))
         if self.loss_scale.overflowed:
             undo()
             return self._standing(rate) | skip(self, picked, self.loss_scale.why)
@@ -186,14 +185,15 @@ class Training:
                 beside = self.strategy.observe(batch, self.memory)
                 with self.autocast():
                     total, terms = self.prepared(batch.tokens, weighting, beside, self.memory)
-                self.accelerator.backward(total * processes)  # gradients are averaged over processes: this undoes it
+                (total * processes).backward()  # gradients are averaged over processes: this undoes it
                 del beside, total  # or they would stand beside those of the next micro-batch
             crash_point("in-accumulation")
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value
-        nothing = torch.zeros((), device=self.accelerator.device)
-        reduced: Any = {name: self.accelerator.reduce(sums.get(name, nothing), "sum") for name in self._named(sums)}
-        return reduced, Weighting(predicted, {}, counts).divisor
+        if processes > 1:
+            nothing = torch.zeros((), device=self.accelerator.device)
+            sums = {name: self._summed(sums.get(name, nothing)) for name in self._named(sums)}
+        return sums, Weighting(predicted, {}, counts).divisor
 
     def _named(self, own: Iterable[str]) -> list[str]:
         """Names of terms that any process has, in one order: rows of one process may bring a term that others lack."""
@@ -205,8 +205,12 @@ class Training:
             int(given[term].count_nonzero()) if term in given else batch.tokens[:, 1:].numel()
             for batch, given in zip(batches, weights, strict=True)
         )
-        total: Any = self.accelerator.reduce(torch.tensor(float(own), device=self.accelerator.device), "sum")
-        return float(total)
+        return float(self._summed(torch.tensor(float(own)))) if self.accelerator.num_processes > 1 else float(own)
+
+    def _summed(self, value: Tensor) -> Tensor:
+        """Over processes."""
+        total: Any = self.accelerator.reduce(value.to(self.accelerator.device), "sum")
+        return total
 
     def _micro_batches(self, picked: Sequence[tuple[str, int]]) -> list[MicroBatch]:
         """This process's rows of the step, in fixed pieces."""

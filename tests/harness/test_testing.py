@@ -313,7 +313,7 @@ def test_optimizer_state_that_is_not_resumed_is_caught(monkeypatch: pytest.Monke
 
     def forgetful(training: Any, state: Any) -> None:
         restore(training, state)
-        training.optimizer.optimizer.state.clear()
+        training.optimizer.state.clear()
 
     monkeypatch.setattr(resume, "restore", forgetful)
     with pytest.raises(AssertionError, match="stopped after update 1 and resumed"):
