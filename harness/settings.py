@@ -164,7 +164,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "optimizer": ("adamw", "what continued pre-training is published with"),
     "attention": ("sdpa", "torch's own, on every device, wherever the architecture has it"),
     "document_mask": (False, "the published recipes pack documents without one"),
-    "gradient_checkpointing": (False, "it costs a third of the speed"),
+    "gradient_checkpointing": (False, "it computes a third more"),
     "reference_weights": ("fp32", "the distance to the base is measured from the base itself"),
     "compile": (False, "compiling takes longer than a short run saves"),
     "liger": (False, "an extra, for GPUs alone"),
