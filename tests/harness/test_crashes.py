@@ -147,7 +147,7 @@ OF_TRIAL = (
     "weights/model.safetensors",
 )
 WRITTEN = ["plan.yaml", "results.csv", "report.html", "base/result.json", "base/scores/text.json", "base/scores/text.parquet"]
-WRITTEN += [f"replay-share-0.5/seed-1/{name}" for name in OF_TRIAL]
+WRITTEN += [f"replay-share-0.5/seed-1/{name}" for name in (*OF_TRIAL, "weights/model.safetensors")]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
