@@ -6,7 +6,7 @@ does not depend on which arms were trained before it.
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -55,19 +55,30 @@ def accumulate(training: "Training", picked: Sequence[tuple[str, int]]) -> tuple
             if not out_of_memory(error):
                 raise
             if training.micro_batch == 1 or training.accelerator.num_processes > 1:
-                raise TrialError(too_large(error, f"at update {training.update}, {_pieces(training)}", SHORTER)) from error
+                raise TrialError(
+                    too_large(error, f"at update {training.update}, {_pieces(training)}", _shorter(training))
+                ) from error
         training.objective.zero_grad()  # outside of the `except`: its traceback holds what was allocated
         undo()
         training.halved.append((training.update, training.micro_batch // 2))
         free()
 
 
-SHORTER = "give a shorter --length, or --gradient-checkpointing, or a smaller --model"
-
-
 def _pieces(training: "Training") -> str:
     rows = training.micro_batch
     return "in a micro-batch of one row" if rows == 1 else f"in a micro-batch of {rows} rows on each of several processes"
+
+
+def _shorter(training: "Training") -> str:
+    checkpointing = training.setting.budget.engine.gradient_checkpointing
+    return f"give a shorter --length, {'' if checkpointing else '--gradient-checkpointing, '}or a smaller --model"
+
+
+def told(row: Mapping[str, Any]) -> list[str]:
+    """What whoever watches a training should know of an update, by its line in the log."""
+    if "micro_batch" not in row:
+        return []
+    return [f"memory ran out at update {row['update']}; its micro-batches have {row['micro_batch']} rows from there on"]
 
 
 def free() -> None:

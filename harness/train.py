@@ -23,7 +23,7 @@ from harness.crash import crash_point
 from harness.diagnosis import logged, refuse_base, refuse_weights, wrong_model, wrong_step
 from harness.errors import TrialError
 from harness.hooks import failure
-from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse
+from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse, told
 from harness.objective import Objective, Weighting, multiplied
 from harness.origin import TrialOrigin
 from harness.reader import MicroBatch, Reader, Setting
@@ -282,8 +282,9 @@ def train(
     evaluate    called with the updates done, before the first and after each; it leaves the training as it was
     """
     setting, saving = training.setting, Saving(training, folder)
+    tell = tell or logging.getLogger(__name__).warning
     for sentence in saving.go_on():
-        (tell or logging.getLogger(__name__).warning)(sentence)
+        tell(sentence)
     with Log(folder / "training.jsonl", keep=training.update) as log, stopping.between_updates():
         if evaluate and training.update == 0:
             evaluate(0)
@@ -292,6 +293,8 @@ def train(
             row = training.step()
             training.seconds += time.perf_counter() - began
             log.write({**row, "seconds": round(training.seconds, 4)})
+            for sentence in told(row):
+                tell(sentence)
             if evaluate:
                 evaluate(training.update)
             if show:

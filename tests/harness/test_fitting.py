@@ -101,11 +101,12 @@ def test_what_a_token_keeps_is_not_reckoned_too_low(kind: str, attention: str, l
     """The tensors that autograd holds after a forward pass, counted; the rule lies above, and not by more than thrice."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
-    sizes = {"vocab_size": 50, "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4}
+    sizes: Any = {"vocab_size": 50, "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4}
+    sizes |= {"attn_implementation": attention}
     if kind == "llama":
-        model: Any = LlamaForCausalLM(LlamaConfig(**sizes, intermediate_size=352, attn_implementation=attention))
+        model: Any = LlamaForCausalLM(LlamaConfig(**sizes, intermediate_size=352))
     else:
-        model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, intermediate_size=512, attn_implementation=attention))
+        model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, intermediate_size=512))
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, Tensor] = {}
 

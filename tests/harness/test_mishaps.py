@@ -71,7 +71,7 @@ def first_rows(update: int, seed: int = 1) -> list[int]:
 def test_a_skipped_step_changes_nothing_and_names_its_rows(where: str, what: str, tmp_path: Path) -> None:
     rows = first_rows(3)
     training = Training(Spoils((rows[0],), where), tiny_setting(tmp_path, on_nan="skip"), 1)
-    training.step(), training.step()
+    _ = training.step(), training.step()
     before, state = weights(training), {p: s["exp_avg"].clone() for p, s in training.optimizer.state.items()}
     row = training.step()
     assert same_bits(weights(training), before)
@@ -98,10 +98,10 @@ def test_a_training_with_a_skipped_step_is_one_that_never_read_its_rows(tmp_path
     found = Training(Spoils((first_rows(3)[0],)), setting, 1)
     train(found, tmp_path / "trial")
     by_hand = Training(Spoils(), setting, 1)
-    by_hand.step(), by_hand.step()
+    _ = by_hand.step(), by_hand.step()
     by_hand.reader.read()
     by_hand.update += 1
-    by_hand.step(), by_hand.step()
+    _ = by_hand.step(), by_hand.step()
     assert same_bits(weights(found), weights(by_hand))
     assert found.rate_area == by_hand.rate_area
     facts = spent(found, None)
@@ -190,11 +190,13 @@ def test_out_of_memory_a_step_is_done_again_whole_in_halves(where: str, seed: in
     """By hand: the plan's size to update 2, half of it from 3 on; every hook saw every row once, and drew as often."""
     setting = tiny_setting(tmp_path)
     found = Training(Hungry(where=where), setting, seed)
-    train(found, tmp_path / "trial")
+    said: list[str] = []
+    train(found, tmp_path / "trial", tell=said.append)
+    assert said == ["memory ran out at update 3; its micro-batches have 2 rows from there on"]
     by_hand = Training(Hungry(rows=9), setting, seed)
-    by_hand.step(), by_hand.step()
+    _ = by_hand.step(), by_hand.step()
     by_hand.setting = replace(setting, micro_batch=2)
-    by_hand.step(), by_hand.step(), by_hand.step()
+    _ = by_hand.step(), by_hand.step(), by_hand.step()
     assert same_bits(weights(found), weights(by_hand))
     moving, wanted = found.memory.moving, by_hand.memory.moving
     assert moving["seen"].tolist() == [STEPS * 4, STEPS * 4 * (LENGTH - 1)]
@@ -228,7 +230,7 @@ def test_one_row_that_does_not_fit_is_a_sentence(tmp_path: Path) -> None:
         train(Training(Hungry(rows=0), tiny_setting(tmp_path), 1), tmp_path)
     assert str(found.value) == (
         "memory ran out at update 3, in a micro-batch of one row (for another 2.00 GiB); "
-        "give a shorter --length, or --gradient-checkpointing, or a smaller --model"
+        "give a shorter --length, --gradient-checkpointing, or a smaller --model"
     )
 
 
