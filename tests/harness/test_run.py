@@ -24,6 +24,18 @@ class Fails(Strategy):
         if Path("mended").exists():
             return Memory()
         raise KeyError("of the plugin")
+
+@dataclass(frozen=True)
+class Spoils(Strategy):
+    def setup(self, origin):
+        return Memory(moving={"bad": False})
+
+    def observe(self, batch, memory):
+        memory.moving["bad"] = batch.rows[0] % 3 == 0
+        return {}
+
+    def loss(self, chunk, memory):
+        return {"own": chunk.losses * (float("nan") if memory.moving["bad"] else 0.5)}
 """
 Harness = Callable[..., tuple[int, str]]
 
@@ -131,6 +143,20 @@ def test_the_same_command_again_keeps_the_size_of_its_micro_batches(
     left = cost(found[0])
     assert left.scorings == 1
     assert left.scoring_seconds == before.base.facts["seconds"]["score"]
+
+
+def test_a_trial_that_failed_by_a_step_is_gone_on_with_by_skipping_it(harness: Harness, folder: Path) -> None:
+    assert harness("spoils", "--seeds", 1)[0] == 1
+    found = next(result for result in read(folder / "out").trials if result.name == "spoils")
+    assert found.facts["error"].startswith("spoils failed in loss: its term own is nan at update ")
+    assert harness("spoils", "--seeds", 1, "--on-nan", "skip") == (0, "")
+    run = read(folder / "out")
+    found = next(result for result in run.trials if result.name == "spoils")
+    skipped = int(found.training["skipped"].notna().sum())
+    assert 0 < skipped < 10
+    assert (found.facts["skipped_steps"], found.facts["steps"], run.plan["options"]["on_nan"]) == (skipped, 10, "skip")
+    said = f"Steps were skipped, because their loss or gradient was not finite (spoils, seed 1: {skipped} of 10)"
+    assert said in (folder / "out" / "report.html").read_text()
 
 
 def test_memory_that_ran_out_beside_the_steps_is_a_sentence(
