@@ -70,7 +70,7 @@ def setting(folder: Path) -> Any:
 
 def one(name: str, alone: bool) -> dict[str, float]:
     """A method in this process: steps beside the control's, or by itself for its memory."""
-    from harness.price import peak_memory, restart_peak
+    from harness.memory import peak_memory, restart_peak
     from harness.registry import find
     from harness.train import Training
 

@@ -26,9 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from harness.memory import peak_memory, restart_peak
 from harness.model import load_model, locate
 from harness.plan import Budget, Engine
-from harness.price import peak_memory, restart_peak
 from harness.reader import Setting
 from harness.registry import find, installed
 from harness.rows import Facts, Rows

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from harness.model import tensors
 from harness.plan import Budget
 from harness.record import TRAJECTORY, Result, read_table, writing
 from harness.resolve import Ready
@@ -62,7 +63,7 @@ class Milestones:
         self.ready = ready
         self._chosen: tuple[list[Item], int] | None = None
 
-    def of(self, training: "Training", folder: Path) -> Callable[[int], None]:
+    def of(self, training: "Training", folder: Path) -> Callable[[int], dict[str, float]]:
         """What a training calls with the number of updates done."""
         ready = self.ready
         if self._chosen is None:
@@ -74,9 +75,12 @@ class Milestones:
         due = set(milestones(budget.steps, spacing)) if items else set()
         asked = Asked(training.model, ready.tokenizer, items)
 
-        def evaluate(update: int) -> None:
-            if update in due:
-                keep(folder, update, update * budget.batch * budget.length, items, asked.bits())
+        def evaluate(update: int) -> dict[str, float]:
+            if update not in due:
+                return {}
+            keep(folder, update, update * budget.batch * budget.length, items, asked.bits())
+            distance = training.distance(tensors(ready.base.folder))
+            return {} if distance is None else {"distance": distance}
 
         return evaluate
 

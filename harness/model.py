@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from harness.plan import digest, file_digest
 from harness.registry import find, installed
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,16 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         except Exception as error:  # safetensors' own error has no public name
             raise InputError(f"the weights {path} are damaged: {_first_line(error)}") from error
     return found
+
+
+def tensors(folder: Path) -> Iterator[tuple[str, "Tensor"]]:
+    """Names and tensors of a model's files, one at a time."""
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                yield name, file.get_tensor(name)
 
 
 def _download(name: str) -> Path:

@@ -1,14 +1,12 @@
 """What a plan will cost before it starts, and what a trial did cost."""
 
-import contextlib
-import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import out_of_memory
+from harness.memory import peak_memory
 from harness.plan import Plan, Trial
 from harness.strategy import Strategy, parts
 
@@ -120,26 +118,3 @@ def _passes(training: "Training") -> dict[str, float]:
         "setup_flops": setup,
         "flops": setup + flops * (plain * (1 + saved) + max(plain * added, beside)),
     }
-
-
-def restart_peak() -> None:
-    """Start the count of peak memory anew, where the system lets us."""
-    import torch
-
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_memory() -> int:
-    """Peak memory in bytes: of the device where there is one, else of the process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -77,8 +77,26 @@ class MicroBatch:
 
 
 SOURCE = r"[a-z][a-z0-9_]*(\.\d+)?"
-COLUMNS = ("update", "tokens", "learning_rate", "loss", "norm", "clipped", "seconds", "skipped", "rows", "micro_batch")
-"""What the log of a training calls its own figures; it stands beside the tokens of each source."""
+COLUMNS: dict[str, str] = {
+    "update": "updates done",
+    "tokens": "tokens read by then, rows x length",
+    "learning_rate": "of this update",
+    "loss": "cross-entropy in nats a predicted token that counts; an added term stands beside it as term.<name>, as weighted",
+    "norm_before": "norm of the gradient before the strategy changed it; only where it does",
+    "norm": "norm of the gradient that is clipped",
+    "clipped": "whether it was",
+    "distance": "of the weights from the base's over the base's norm, where they are the same tensors; only at milestones",
+    "seconds": "of training by then, evaluation left out",
+    "tokens_per_second": "of this update",
+    "memory": "peak memory by then, in bytes: of the device where there is one, else of the process",
+    "skipped": "why the update was not made; only where it was not",
+    "rows": "the rows that it had read",
+    "micro_batch": "rows of a forward and backward from here on, where memory ran out",
+}
+"""What training.jsonl calls its own figures, a line an update.
+
+Beside them stand the tokens read by then of each source under its name, and what strategies log, as strategy.<name>.
+"""
 
 
 class Reader:

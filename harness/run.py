@@ -13,6 +13,7 @@ from harness.arms import parent_arm
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.folder import finished, merged, prompts, refuse_foreign, stored_plan, to_be_replaced
 from harness.keeping import anew, drop_weights, finished_model, weights_digest, write_weights
+from harness.memory import restart_peak
 from harness.milestones import Milestones
 from harness.plan import Arm, Trial, digest, file_digest
 from harness.price import Cost
@@ -159,7 +160,7 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, see
     from harness.saving import held_loss
     from harness.train import train
 
-    price.restart_peak()
+    restart_peak()
     times: dict[str, float] = {}
     began = time.perf_counter()
     watch.stage(trial.folder, "set up")

@@ -23,13 +23,14 @@ from harness.crash import crash_point
 from harness.diagnosis import logged, refuse_base, refuse_weights, wrong_model, wrong_step
 from harness.errors import TrialError
 from harness.hooks import failure
+from harness.memory import peak_memory
 from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse, told
 from harness.objective import Objective, Weighting, multiplied
 from harness.origin import TrialOrigin
 from harness.reader import MicroBatch, Reader, Setting
 from harness.record import Log
 from harness.saving import Saving
-from harness.strategy import CROSS_ENTROPY, Chunk, Memory, Strategy, owners, parts
+from harness.strategy import CROSS_ENTROPY, Chunk, Memory, Strategy, overrides, owners, parts
 
 Show = Callable[[int, int, Mapping[str, float]], None]
 """(updates done, updates in all, what the last one logged)."""
@@ -96,6 +97,8 @@ class Training:
         self.update = 0
         self.seconds = 0.0
         self.rate_area = 0.0
+        self.norm_before: float | None = None
+        """Norm of the last gradient before the strategy changed it; None where it changes none."""
         self.held: list[tuple[int, float]] = []
         """(update, loss on held-out new text) of the checkpoints that were measured."""
         self.scored_at = budget.steps
@@ -138,6 +141,7 @@ class Training:
         return self._standing(rate) | {
             "loss": values.pop(CROSS_ENTROPY),
             **{f"term.{name}": value for name, value in values.items()},
+            **({} if self.norm_before is None or not math.isfinite(self.norm_before) else {"norm_before": self.norm_before}),
             "norm": norm,
             "clipped": norm > self.setting.budget.clip,
             **{f"strategy.{name}": value for name, value in logged(self.strategy, self.memory).items()},
@@ -159,6 +163,12 @@ class Training:
             **({"micro_batch": self.micro_batch} if self.halved and self.halved[-1][0] == self.update else {}),
         }
 
+    def spent(self, seconds: float) -> dict[str, float]:
+        """What is logged of what an update took."""
+        self.seconds += seconds
+        rate = self.setting.budget.batch * self.setting.budget.length / seconds
+        return {"seconds": round(self.seconds, 4), "tokens_per_second": round(rate, 1), "memory": peak_memory()}
+
     def _momentum(self, name: str) -> Tensor:
         """The optimizer's first moment of a trained tensor; zeros before its first step."""
         return optimizer.momentum(self.optimizer, self.named[name])
@@ -167,6 +177,9 @@ class Training:
         """Fill `.grad` with the whole step's gradient, the strategy's own included; each term's mean in nats."""
         sums, divisor = accumulate(self, picked)
         if self.loss_scale.unscale(self.model):
+            if overrides(self.strategy, "gradients"):
+                gradients = [p.grad for p in self.named.values() if p.grad is not None]
+                self.norm_before = float(nn.utils.get_total_norm(gradients))
             self.strategy.gradients(self.model, self.memory, self.origin)
         return {name: float(total) / divisor(name) for name, total in sums.items()}
 
@@ -242,15 +255,21 @@ class Training:
         return min(((loss, update) for update, loss in self.held), default=(0.0, 0))[1]
 
     @torch.no_grad()
-    def distance(self) -> float | None:
-        """||theta - theta_base|| / ||theta_base||, over all tensors that both have; None where blocks were added."""
+    def distance(self, base: Iterable[tuple[str, Tensor]] | None = None) -> float | None:
+        """||theta - theta_base|| / ||theta_base||, over all tensors that both have; None where none are, or blocks were added.
+
+        base    the base's tensors, where they can be had for less than loading it
+        """
         if any(part.renames == "for good" for part in parts(self.strategy)):
             return None
-        base = self.origin.loaded.model if self.origin.loaded else self.setting.load()
-        before = {name: p.cpu() for name, p in base.named_parameters()}
-        pairs = [(p.float().cpu(), before[name].float()) for name, p in self.model.named_parameters() if name in before]
-        moved = sum(float((p - b).double().square().sum()) for p, b in pairs)
-        return math.sqrt(moved / sum(float(b.double().square().sum()) for _, b in pairs))
+        if base is None:
+            base = (self.origin.loaded.model if self.origin.loaded else self.setting.load()).named_parameters()
+        moved, whole, now = 0.0, 0.0, dict(self.model.named_parameters())
+        for name, before in base:
+            if name in now:
+                moved += float((now[name].cpu().float() - before.cpu().float()).double().square().sum())
+                whole += float(before.cpu().float().double().square().sum())
+        return math.sqrt(moved / whole) if whole else None
 
     def release(self) -> None:
         """Give back gradients and optimizer state: only scoring follows."""
@@ -275,11 +294,12 @@ def train(
     folder: Path,
     show: Show | None = None,
     tell: Callable[[str], None] | None = None,
-    evaluate: Callable[[int], None] | None = None,
+    evaluate: Callable[[int], Mapping[str, float]] | None = None,
 ) -> None:
     """Train to the budget's end, from the newest whole checkpoint in `folder`, logging each update to training.jsonl.
 
-    evaluate    called with the updates done, before the first and after each; it leaves the training as it was
+    evaluate    called with the updates done, before the first and after each, for what is logged of it; it leaves the
+                training as it was
     """
     setting, saving = training.setting, Saving(training, folder)
     tell = tell or logging.getLogger(__name__).warning
@@ -291,12 +311,11 @@ def train(
         while training.update < setting.budget.steps:
             began = time.perf_counter()
             row = training.step()
-            training.seconds += time.perf_counter() - began
-            log.write({**row, "seconds": round(training.seconds, 4)})
+            row |= training.spent(time.perf_counter() - began)
+            row |= evaluate(training.update) if evaluate else {}
+            log.write(row)
             for sentence in told(row):
                 tell(sentence)
-            if evaluate:
-                evaluate(training.update)
             if show:
                 show(training.update, setting.budget.steps, row)
             saving.after_update(log)

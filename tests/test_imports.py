@@ -42,7 +42,7 @@ LAYERS = [
     ],
     ["sealed"],
     ["record"],
-    ["plan", "keys", "crash", "stopping"],
+    ["plan", "keys", "crash", "stopping", "memory"],
     ["errors", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

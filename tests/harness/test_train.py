@@ -17,6 +17,7 @@ from harness import resume
 from harness.errors import RecordError, TrialError
 from harness.optimizer import decayed
 from harness.plan import Engine
+from harness.reader import COLUMNS
 from harness.strategy import Batch, Chunk, Memory, Strategy
 from harness.testing import BATCH, LENGTH, STEPS, same_bits, tiny_model, tiny_setting, tiny_tables
 from harness.text import rows_at
@@ -162,11 +163,55 @@ def test_the_log_has_one_line_an_update_and_keeps_terms_apart(tmp_path: Path) ->
     assert [row["update"] for row in rows] == [1, 2, 3, 4, 5]
     assert set(rows[0]) == {
         "update", "tokens", "learning_rate", "loss", "term.kl", "norm", "clipped", "new", "old", "task", "seconds",
+        "tokens_per_second", "memory",
     }  # fmt: skip
     assert [row["tokens"] for row in rows] == [row["new"] + row["old"] for row in rows] == [48, 96, 144, 192, 240]
     assert rows[0]["term.kl"] == pytest.approx(0, abs=1e-6)
     assert rows[4]["term.kl"] > 0
     assert [row["seconds"] for row in rows] == sorted(row["seconds"] for row in rows)
+
+
+def test_norms_stand_before_and_after_what_a_strategy_does_to_the_gradient(tmp_path: Path) -> None:
+    """Halved in the hook: after is half of before, and before is the control's own."""
+
+    @dataclass(frozen=True)
+    class Halves(Strategy):
+        def gradients(self, model: nn.Module, memory: Memory, origin: Any) -> None:
+            for p in model.parameters():
+                p.grad = None if p.grad is None else p.grad / 2
+
+    row, control = (Training(strategy, tiny_setting(tmp_path), 1).step() for strategy in (Halves(), Strategy()))
+    assert "norm_before" not in control
+    assert row["norm_before"] == pytest.approx(control["norm"], rel=1e-6)
+    assert row["norm"] == pytest.approx(row["norm_before"] / 2, rel=1e-6)
+
+
+def test_every_column_of_the_log_is_described_and_can_be_no_source(tmp_path: Path) -> None:
+    training = Training(KL(0.5), tiny_setting(tmp_path), 1)
+    train(training, tmp_path / "trial", evaluate=lambda update: {"distance": 0.5} if update == 2 else {})
+    rows = [json.loads(line) for line in (tmp_path / "trial" / "training.jsonl").read_text().splitlines()]
+    own = {name for row in rows for name in row if "." not in name} - set(training.reader.tables)
+    assert own <= set(COLUMNS)
+    assert [row.get("distance") for row in rows] == [None, 0.5, None, None, None]
+    assert all(row["tokens_per_second"] > 0 for row in rows)
+    assert all(row["memory"] > 2**20 for row in rows)
+
+
+def test_a_training_is_evaluated_before_the_first_update_and_after_each(tmp_path: Path) -> None:
+    seen: list[int] = []
+    train(Training(Strategy(), tiny_setting(tmp_path), 1), tmp_path / "trial", evaluate=lambda u: seen.append(u) or {})
+    assert seen == list(range(STEPS + 1))
+
+
+def test_distance_is_the_same_from_files_as_from_the_loaded_base(tmp_path: Path) -> None:
+    training = Training(Strategy(), tiny_setting(tmp_path), 1)
+    train(training, tmp_path / "trial")
+    base = [(name, p.detach()) for name, p in tiny_model().named_parameters()]
+    apart = sum(float((training.model.get_parameter(n).detach() - p).double().square().sum()) for n, p in base)
+    wanted = math.sqrt(apart / sum(float(p.double().square().sum()) for _, p in base))
+    assert training.distance() == pytest.approx(wanted, rel=1e-6)
+    assert training.distance(base) == pytest.approx(wanted, rel=1e-6)
+    assert training.distance([("another.name", base[0][1])]) is None
 
 
 def stop_after(training: Training, folder: Path, update: int) -> None:
