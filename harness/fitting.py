@@ -45,7 +45,7 @@ def choose(
         rows, why = _tried(setting, strategies)
     else:
         rows, why = _reckoned(setting, strategies, config, parameters)
-    return rows, [f"{TOLD}{rows} rows of {setting.budget.length} tokens: {why}"]
+    return rows, [f"{TOLD}{rows} row{'s' if rows > 1 else ''} of {setting.budget.length} tokens: {why}"]
 
 
 def sizes(batch: int, length: int, tokens: int) -> list[int]:

@@ -21,6 +21,7 @@ from strategies.kl import KL
 from strategies.replay import Replay
 
 GIB = 2**30
+ROWS = ("rows", "row")
 CONFIG = SimpleNamespace(hidden_size=1000, intermediate_size=4000, num_hidden_layers=10, num_attention_heads=8)
 CONFIG.get_text_config = lambda: CONFIG
 ROW = 4 * 10 * (16 * 1000 + 4 * 4000) * 512  # bytes of a row of 512 tokens: 0.61 GiB
@@ -73,7 +74,7 @@ def test_on_a_cpu_the_size_follows_from_model_and_free_memory(
     found, (note,) = chosen(monkeypatch, tmp_path, room / 0.85, strategies)
     assert found == rows
     wanted = (BESIDE if KL() in strategies else PLAIN) + rows * ROW
-    assert note == f"micro-batches of {rows} rows of 512 tokens: " + (
+    assert note == f"micro-batches of {rows} {ROWS[rows == 1]} of 512 tokens: " + (
         "up to 4,096 tokens at once on a CPU, and memory has room for them"
         if rows == 8
         else f"they need about {wanted / GIB:.1f} GiB of memory, and of what is free {room / GIB:.1f} GiB are used at most"
@@ -183,7 +184,7 @@ def test_on_a_gpu_the_largest_that_leaves_a_margin_is_taken(
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: left.pop(0) * GIB)
     monkeypatch.setattr(fitting, "two_steps", lambda setting, strategy, size: size in fits)
     found = fitting.choose(settings({}, "here"), tiny_setting(tmp_path), (), CONFIG, 1, tmp_path / "run")
-    assert found == (rows, [f"micro-batches of {rows} rows of {LENGTH} tokens: {why}"])
+    assert found == (rows, [f"micro-batches of {rows} {ROWS[rows == 1]} of {LENGTH} tokens: {why}"])
 
 
 @pytest.mark.gpu
