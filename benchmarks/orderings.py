@@ -28,9 +28,10 @@ from validate import (
     cells,
 )
 
+from harness.files import read_json
 from harness.forgetting import ADAPTATION, FORGETTING, REHEARSED, Study
 from harness.frontier import at_adaptation
-from harness.record import read, read_json
+from harness.record import read
 from harness.statistics import holm
 from strategies.lora import LoRA
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.errors import RecordError, TrialError
-from harness.record import write_json
+from harness.files import write_json
 from harness.sealed import damage, drop, staged
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, RecordError
+from harness.files import read_json
 from harness.plan import Trial
-from harness.record import read_json, read_plan
+from harness.record import read_plan
 from harness.resolve import Ready
 from harness.strategy import overrides, parts
 
@@ -132,6 +133,8 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     text = str(value.get("name", value) if isinstance(value, dict) else value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 

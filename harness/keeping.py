@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.arms import CONTROL, parent_arm
 from harness.errors import InputError, TrialError
+from harness.files import read_json
 from harness.model import load_model
 from harness.plan import Plan, Trial, digest, file_digest
-from harness.record import read_json
 from harness.sealed import damage, drop, staged
 from harness.settings import BUILT_IN, Settings
 from harness.strategy import Strategy

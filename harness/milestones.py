@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from harness.files import read_table, writing
 from harness.model import tensors
 from harness.plan import Budget
-from harness.record import TRAJECTORY, Result, read_table, writing
+from harness.record import TRAJECTORY, Result
 from harness.resolve import Ready
 from harness.score_items import Asked, Item, choose
 

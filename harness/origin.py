@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from harness import __version__
 from harness.errors import HarnessError, InputError, TrialError
+from harness.files import read_json, write_json, writing
 from harness.objective import Objective, Weighting
 from harness.plan import Budget, digest, file_digest
-from harness.record import read_json, write_json, writing
 from harness.sample import sample
 from harness.strategy import OLD, Chunk, Memory, Table
 from harness.text import rows_at

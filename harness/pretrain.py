@@ -101,8 +101,8 @@ def _complaint(found: Any) -> str:
 
 def pretrain(recipe: Recipe, corpus: Corpus, folder: Path, show: Show | None = None) -> dict[str, str]:
     """Make the base model that a recipe describes; sha256 by file name, and of the corpus."""
+    from harness.files import write_json, write_text
     from harness.plan import file_digest
-    from harness.record import write_json, write_text
     from harness.text import pack
 
     with _staged(folder) as beside:
@@ -125,7 +125,7 @@ def pretrain(recipe: Recipe, corpus: Corpus, folder: Path, show: Show | None = N
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write to; whole and flushed when it takes its name."""
-    from harness.record import flush_folder
+    from harness.files import flush_folder
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something already; give another folder, or delete it")

@@ -15,10 +15,7 @@ Files are complete or absent: written beside, flushed, renamed.
 
 import contextlib
 import json
-import os
-import shutil
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +23,9 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from filelock import FileLock, Timeout
 
-from harness.crash import crash_point
 from harness.errors import InputError, RecordError
+from harness.files import SEAL, read_json, read_table, write_text
 from harness.plan import Arm, Trial, digest, file_digest, parse_arms
 
 SCORE_COLUMNS: dict[str, str] = {
@@ -52,7 +48,6 @@ SCORE_COLUMNS: dict[str, str] = {
 """Columns of scores/<suite>.parquet: one row an item. Aggregates are computed from rows, never stored alone."""
 
 
-SEAL = "digest_of_the_rest"
 TRAJECTORY = "trajectory.parquet"
 """What a trial's few fixed items cost at its milestones: one row a milestone and item.
 
@@ -61,133 +56,6 @@ task, item, cluster     as in SCORE_COLUMNS
 kind, weight            text with its bytes, or answer with weight 1
 before, after           bits of the base, and of the weights at that update: of the whole text, or of the right answer
 """
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; whole and flushed when it takes the name of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        crash_point("file-written")
-        beside.replace(path)
-        flush_folder(path.parent)
-        crash_point("file-renamed")
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with writing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all; refuses what JSON has no word for (NaN, infinity)."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n")
-
-
-def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write what a page takes figures from: JSON that holds its own digest, so that a flipped digit is found."""
-    plain = json.loads(json.dumps(facts, allow_nan=False, default=str))
-    write_json(path, {**plain, SEAL: digest(plain)})
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON; a file that is no JSON, or not what its own digest says, is named."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} is damaged ({error}); delete it and run the same command again") from error
-    if not isinstance(found, dict):
-        raise RecordError(f"{path} is damaged (it holds no object); delete it and run the same command again")
-    if SEAL in found and found.pop(SEAL) != digest(found):
-        raise RecordError(f"{path} is not as it was written; delete it and run the same command again")
-    return found
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that a run kept; one whose bytes are not those that were written is named."""
-    note = path.with_suffix(".json")
-    if note.is_file() and read_json(note).get("sha256") != file_digest(path):
-        raise RecordError(f"{path} is not as it was written; run the same command again, and it is made anew")
-    try:
-        return pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises many kinds
-        raise RecordError(f"{path} is damaged ({type(error).__name__}); delete it and run the same command again") from error
-
-
-class Log:
-    """An append-only file of JSON lines that a restart cuts back to the lines its checkpoint knew."""
-
-    def __init__(self, path: Path, keep: int = 0) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:keep] if path.exists() else []
-        if len(lines) < keep or (lines and not lines[-1].endswith("\n")):
-            raise RecordError(
-                f"{path} has fewer whole lines than the {keep} that its checkpoint knew; delete the trial's folder"
-            )
-        write_text(path, "".join(lines))
-        self._file = path.open("a", encoding="utf-8")
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Add a line."""
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
-
-    def flush(self) -> None:
-        """Bring all lines to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        crash_point("log-flushed")
-
-    def __enter__(self) -> "Log":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
-        self._file.close()
-
-
-@contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Hold a run folder against a second process, which is told who holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    note = folder / ".owner"
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        owner = note.read_text().strip() if note.exists() else "another process"
-        raise RecordError(f"{folder} is in use by {owner}; wait for it, or give --output another folder") from None
-    try:
-        note.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-        _sweep(folder)
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a process that was killed left half written or half deleted."""
-    for path in [path for end in ("tmp", "old") for path in folder.rglob(f".*.{end}")]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def write_plan(folder: Path, plan: Mapping[str, Any]) -> None:

@@ -89,8 +89,8 @@ def _intact(tokens: Path, about: Path, kind: np.dtype, length: int) -> Facts | N
 
 
 def _store(tokens: Path, about: Path, write: Callable[[IO[bytes]], Facts]) -> Facts:
+    from harness.files import write_json, writing
     from harness.plan import file_digest
-    from harness.record import write_json, writing
 
     about.unlink(missing_ok=True)
     with writing(tokens) as beside:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from harness import price
 from harness.arms import parent_arm
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
+from harness.files import owned, read_json, write_facts, write_json, writing
 from harness.folder import finished, merged, prompts, refuse_foreign, stored_plan, to_be_replaced
 from harness.keeping import anew, drop_weights, finished_model, weights_digest, write_weights
 from harness.memory import restart_peak
 from harness.milestones import Milestones
 from harness.plan import Arm, Trial, digest, file_digest
 from harness.price import Cost
-from harness.record import TRAJECTORY, Result, owned, read, read_json, write_facts, write_json, write_plan, writing
+from harness.record import TRAJECTORY, Result, read, write_plan
 from harness.resolve import Ready
 from harness.sealed import drop
 

@@ -10,9 +10,9 @@ import torch
 from harness import resume, stopping
 from harness.checkpoint import Checkpoints
 from harness.errors import TrialError
+from harness.files import Log
 from harness.objective import Objective
 from harness.origin import untouched
-from harness.record import Log
 
 if TYPE_CHECKING:
     from harness.train import Training

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.crash import crash_point
+from harness.files import flush_folder, write_text
 from harness.plan import file_digest
-from harness.record import flush_folder, write_text
 
 MANIFEST = "manifest.json"
 

@@ -22,13 +22,13 @@ from harness.checkpoint import check_apart, flatten, random_state, restore_rando
 from harness.crash import crash_point
 from harness.diagnosis import logged, refuse_base, refuse_weights, wrong_model, wrong_step
 from harness.errors import TrialError
+from harness.files import Log
 from harness.hooks import failure
 from harness.memory import peak_memory
 from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse, told
 from harness.objective import Objective, Weighting, multiplied
 from harness.origin import TrialOrigin
 from harness.reader import MicroBatch, Reader, Setting
-from harness.record import Log
 from harness.saving import Saving
 from harness.strategy import CROSS_ENTROPY, Chunk, Memory, Strategy, overrides, owners, parts
 

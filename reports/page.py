@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness import record
+from harness import files, record
 from harness.forgetting import Study
 from reports import arms, figure, items, prompts, provenance, tasks, tradeoff, training, trajectories, verdict, words
 
@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).parent / "template"
 def write(folder: Path) -> Path:
     """Write report.html of a run folder, finished or not, and return its path."""
     path = folder / "report.html"
-    record.write_text(path, render(Study(record.read(folder))))
+    files.write_text(path, render(Study(record.read(folder))))
     return path
 
 

@@ -42,6 +42,7 @@ LAYERS = [
     ],
     ["sealed"],
     ["record"],
+    ["files"],
     ["plan", "keys", "crash", "stopping", "memory"],
     ["errors", "__init__"],
 ]
@@ -52,7 +53,7 @@ FIGURES = {"record", "forgetting", "statistics", "frontier", "pairing", "traject
 PACKAGES = {
     "strategies": ({"harness.strategy", "harness.sample"}, {"torch", "peft"}),  # peft: an optional extra, inside hooks
     "suites": ({"harness.suite", "harness.corpus", "harness.clean", "harness.keys", "harness.errors"}, None),
-    "reports": ({f"harness.{name}" for name in FIGURES | {"plan", "errors"}}, None),
+    "reports": ({f"harness.{name}" for name in FIGURES | {"plan", "errors", "files"}}, None),
 }
 ONLY = {"lm_eval": "score", "accelerate": "run train score", "plotly": "reports", "typer": "cli", "langdetect": "clean"}
 
@@ -97,7 +98,7 @@ def faults(path: Path) -> list[str]:
         lower = [other for other in ours(names, "harness") if layer(other) < layer(name)]
         found += [(other, "what stands below it: " + " > ".join(" ".join(each) for each in LAYERS)) for other in lower]
         if short in FIGURES:
-            figures = {f"harness.{each}" for each in FIGURES | {"plan", "errors", "crash"}}
+            figures = {f"harness.{each}" for each in FIGURES | {"plan", "errors", "files"}}
             found += [(other, "plan, errors and its like") for other in ours(names, "harness") - figures]
             found += [(other, "nothing heavy") for other in ours(names, *HEAVY)]
     elif package in PACKAGES:

@@ -22,7 +22,7 @@ ARMS = "replay:share=0.5,wise:alpha=0.5"
 HELD = """
 import sys
 from pathlib import Path
-from harness.record import owned
+from harness.files import owned
 with owned(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()

@@ -10,8 +10,9 @@ import pytest
 
 from harness import cli
 from harness.errors import InputError
+from harness.files import read_json
 from harness.keeping import scored_at
-from harness.record import read, read_json
+from harness.record import read
 from harness.settings import settings
 
 PLUGIN = """

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.corpus import Corpus, Document, Split
 from harness.errors import InputError
+from harness.files import read_json
 from harness.plan import cosine
 from harness.pretrain import Recipe, new_model, pretrain, read_recipe, recipe, train_tokenizer
-from harness.record import read_json
 from harness.text import pack, rows_at
 
 SMALL = {

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from harness.errors import InputError, RecordError
-from harness.record import Log, owned, read, read_json, read_plan, write_json, write_plan, write_text, writing
+from harness.files import Log, owned, read_json, write_json, write_text, writing
+from harness.record import read, read_plan, write_plan
 
 PLAN = {"fingerprint": "f", "arms": ["none", "replay:share=0.05+kl"], "seeds": [1, 2], "tasks": {"t": {"suite": "s"}}}
 
@@ -95,7 +96,7 @@ def test_a_log_that_lost_lines_is_refused(content: str, keep: int, tmp_path: Pat
 HOLD = """
 import sys
 from pathlib import Path
-from harness.record import owned
+from harness.files import owned
 with owned(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
