@@ -2,8 +2,8 @@
 
 The last hidden states are cut into chunks of positions. Each chunk makes its own logits, its cross-entropies and whatever terms
 the strategy adds, and takes its gradients at once, inside the forward of one autograd function; so no tensor of positions x
-vocabulary larger than a chunk ever exists, in forward or in backward, and any term a strategy can write inherits that. The graph
-of a chunk begins at its logits: the head's gradient is added up by the matrix product itself, without a copy a chunk.
+vocabulary larger than a chunk ever exists, in forward or in backward, and any term a strategy can write inherits that. A graph
+begins at the logits of its chunk: the head's gradient is added up by the matrix product itself, without a copy a chunk.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -172,9 +172,9 @@ class _Work:
     def total(self, part: slice, hidden: Tensor, logits: Tensor) -> Tensor:
         """The weighted sum of all terms over a chunk: hidden (n, D), logits (n, V) fp32."""
         targets = self.targets[part]
-        losses = _CrossEntropy.apply(logits, targets)  # (n,)
+        losses = F.cross_entropy(logits, targets, reduction="none")  # (n,)
         beside = {name: values[part] for name, values in self.beside.items()}
-        chunk = ChunkView(hidden, logits, targets, losses, beside)  # pyright: ignore[reportArgumentType]
+        chunk = ChunkView(hidden, logits, targets, losses, beside)
         terms = self.terms(chunk)
         for name, values in terms.items():
             if wrong := wrong_term(name, values, chunk):
@@ -192,23 +192,6 @@ class _Work:
         summed = (values if weights is None else values * weights[part]).sum()
         self.sums[name] = self.sums.get(name, summed.new_zeros(())) + summed.detach()
         return summed
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """(n, V) logits and (n,) targets to (n,) nats; its backward makes one tensor of the logits' size, PyTorch's two."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        log_p = logits.log_softmax(-1)
-        ctx.save_for_backward(log_p, targets)
-        return -log_p.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        log_p, targets = ctx.saved_tensors
-        slope = slope.unsqueeze(-1)
-        return log_p.exp().mul_(slope).scatter_add_(-1, targets.unsqueeze(-1), -slope), None
 
 
 class _Chunked(torch.autograd.Function):

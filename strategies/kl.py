@@ -60,9 +60,12 @@ class KL(Strategy):
         if not self.weight:
             return {}
         before = memory.fixed.logits(chunk.beside["states"])  # (n, V)
-        pair = [(logits / self.temperature).log_softmax(-1) for logits in (before, chunk.logits)]
+        pair = [self._tempered(logits).log_softmax(-1) for logits in (before, chunk.logits)]
         first, second = pair if self.direction == "forward" else reversed(pair)
         return {"kl": self.weight * self.temperature**2 * divergence(first, second)}
+
+    def _tempered(self, logits: Tensor) -> Tensor:
+        return logits if self.temperature == 1 else logits / self.temperature  # dividing by 1 would be two more copies
 
 
 def divergence(first: Tensor, second: Tensor) -> Tensor:
