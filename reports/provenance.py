@@ -67,11 +67,9 @@ def source_table(plan: Mapping[str, Any]) -> Table:
 
 def budget_table(plan: Mapping[str, Any]) -> Table:
     """What every arm had to share."""
-    budget = {**(plan.get("budget") or {}), **(plan.get("engine") or {})} | {
-        "micro_batch": plan.get("micro_batch"),
-        "seeds": plan.get("seeds"),
-    }
-    shared = {"updates of the control": budget.pop("steps", None), "equal": plan.get("equal"), **budget}
+    budget = dict(plan.get("budget") or {}) | {"micro_batch": plan.get("micro_batch"), "seeds": plan.get("seeds")}
+    engine = {key: {True: "on", False: "off"}.get(value, value) for key, value in (plan.get("engine") or {}).items()}
+    shared = {"updates of the control": budget.pop("steps", None), "equal": plan.get("equal"), **budget, **engine}
     return _pairs("The budget that every arm shares", ("setting", "value"), shared | dict(plan.get("options") or {}))
 
 

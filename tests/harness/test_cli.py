@@ -218,6 +218,15 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
+def test_a_plan_says_how_its_arithmetic_is_done(harness: Type, model_folder: Path, text_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("document_mask: on\nweights: bf16\n")
+    words = ["--model", model_folder, "--new", text_file, "--length", 16, "--batch", 4, "--seeds", 1, "--tokens", "1k"]
+    words += ["--strategies", "kl", "--optimizer", "adafactor", "--attention", "eager", "--gradient-checkpointing"]
+    code, out, err = harness("run", "plan.yaml", *words, "--no-compile", "--dry-run")
+    assert (code, err) == (0, "")
+    assert ", bf16, weights bf16, optimizer adafactor, attention eager, document mask, gradient checkpointing\n" in out
+
+
 def test_a_report_of_no_run_is_refused(harness: Type, tmp_path: Path) -> None:
     code, _, err = harness("report", tmp_path)
     assert code == 2

@@ -1,6 +1,6 @@
 """What a strategy may know of its trial: gradients without traces, a frozen base, and a memory that outlives the run."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,28 @@ def test_what_is_remembered_is_made_once_by_content(tmp_path: Path) -> None:
     assert len(made) == 4
     origin(tmp_path, keys={**known.keys, "new": "another"}).remember(what, make)
     assert len(made) == 4, "what is made from old text does not depend on the new"
-    origin(tmp_path, budget=replace(known.budget, engine=Engine("bf16"))).remember(what, make)
-    assert len(made) == 5, "half precision rounds otherwise"
+
+
+@pytest.mark.parametrize(
+    ("changed", "anew"),
+    [
+        ({"precision": "bf16"}, True),
+        ({"weights": "bf16"}, True),
+        ({"attention": "eager"}, True),
+        ({"document_mask": True}, True),
+        ({"reference_weights": "int8"}, True),
+        ({"compile": True}, True),
+        ({"liger": True}, True),
+        ({"optimizer": "adafactor"}, False),
+        ({"gradient_checkpointing": True}, False),
+    ],
+)
+def test_what_is_remembered_is_of_the_arithmetic_it_was_made_with(changed: dict[str, Any], anew: bool, tmp_path: Path) -> None:
+    """What a frozen model's forward pass depends on is in the key; what trains weights, or gives the same bits, is not."""
+    known = origin(tmp_path)
+    other = origin(tmp_path, budget=replace(known.budget, engine=Engine(**changed)))
+    assert (other.remembered({"what": "test"}) != known.remembered({"what": "test"})) is anew
+    assert {f.name for f in fields(Engine)} == {*known.budget.engine.forward, "optimizer", "gradient_checkpointing"}
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:20], lambda whole: whole[:-1] + b"?", lambda whole: b""])

@@ -226,3 +226,10 @@ def test_a_multiple_is_said_without_a_power_of_ten(ratio: float, said: str) -> N
 def test_an_amount_is_said_without_a_power_of_ten(value: float, count: str, quantity: str) -> None:
     assert words.quantity(value, "FLOP") == quantity
     assert words.count(value) == count
+
+
+def test_how_the_arithmetic_was_done_stands_with_the_budget(tmp_path: Path, fabricate: Any) -> None:
+    rows = {name: value for name, value, *_ in provenance.budget_table(made(tmp_path, fabricate).record.plan).rows}
+    assert {name: rows[name] for name in ("precision", "optimizer", "document_mask", "compile", "batch")} == {
+        "precision": "fp32", "optimizer": "adamw", "document_mask": "on", "compile": "off", "batch": "8",
+    }  # fmt: skip
