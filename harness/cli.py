@@ -80,7 +80,7 @@ FLAGS = """
     strategies model new old task reference instruct suites seeds tokens epochs batch length learning_rate micro_batch
     precision weights optimizer attention document_mask gradient_checkpointing reference_weights compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
-    equal controls limit milestones prompts plugin output dry_run
+    equal controls limit milestones trackers prompts plugin output dry_run
 """
 """The settings that are flags of `harness run`, in their order; a plan file takes all settings."""
 KINDS: dict[Any, str] = {

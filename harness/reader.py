@@ -95,7 +95,8 @@ COLUMNS: dict[str, str] = {
 }
 """What training.jsonl calls its own figures, a line an update.
 
-Beside them stand the tokens read by then of each source under its name, and what strategies log, as strategy.<name>.
+Beside them stand the tokens read by then of each source under its name, what strategies log, as strategy.<name>, and at
+milestones the change to the base of each task in bits per byte or answer, as milestone.<task>.
 """
 
 

@@ -21,6 +21,7 @@ from harness.settings import BUILT_IN, Settings
 from harness.spending import decide, updates
 from harness.strategy import NEW, Strategy, parameters, parts
 from harness.suite import Suite
+from harness.trackers import check_trackers
 
 if TYPE_CHECKING:
     from harness.reader import Setting
@@ -63,6 +64,7 @@ def resolve(asked: Settings) -> Ready:
     extra, equal = registry.from_files(asked.plugin, asked.strategies), asked.equal or BUILT_IN["equal"][0]
     arms = gather(asked.strategies, extra, asked.controls == "matched", equal)
     check_given(asked, arms.strategies)
+    check_trackers(asked.trackers)
     prompts = lookup.prompts(asked)
     base, corpora = locate(asked.model or ""), lookup.corpora(asked)
     suites, suite_notes = lookup.suites(asked, corpora)
@@ -94,6 +96,7 @@ def resolve(asked: Settings) -> Ready:
         options={
             "margin": asked.margin,
             "limit": asked.limit,
+            "trackers": list(asked.trackers),
             "milestones": BUILT_IN["milestones"][0] if asked.milestones is None else asked.milestones,
             "keep_weights": asked.keep_weights,
             "scored_at": scored,

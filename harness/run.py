@@ -21,6 +21,7 @@ from harness.price import Cost
 from harness.record import TRAJECTORY, Result, read, write_plan
 from harness.resolve import Ready
 from harness.sealed import drop
+from harness.trackers import followed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +160,6 @@ def _drop(ready: Ready) -> None:
 
 def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, seen: Milestones | None) -> dict[str, Any]:
     from harness.saving import held_loss
-    from harness.train import train
 
     restart_peak()
     times: dict[str, float] = {}
@@ -172,7 +172,7 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, see
     with within_memory("while it was being trained, beside the micro-batches", SMALLER):
         if earlier is None:
             watch.stage(trial.folder, "trained")
-            train(training, folder, watch.step, watch.note, seen.of(training, folder) if seen else None)
+            _train(ready, trial, training, watch, seen)
         else:
             training.finish()
     times["train"] = training.seconds if earlier is None else earlier["seconds"]["train"]
@@ -187,6 +187,21 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, see
     _score(ready, training.model, facts["weights"], folder, watch)
     times["score"] = time.perf_counter() - began
     return facts | {"seconds": {name: round(seconds, 2) for name, seconds in times.items()}}
+
+
+def _train(ready: Ready, trial: Trial, training: "Training", watch: Watch, seen: Milestones | None) -> None:
+    """Train a trial to its end, shown to whoever watches and to the trackers of the plan, evaluated at its milestones."""
+    from harness.train import train
+
+    budget, folder = training.setting.budget, ready.folder / trial.folder
+    facts = {"seed": trial.seed, "steps": budget.steps, "batch": budget.batch, "length": budget.length, "peak": training.peak}
+    with followed(ready.plan.options["trackers"], ready.folder, trial.folder, facts, watch.note) as follow:
+
+        def show(done: int, total: int, row: Mapping[str, Any]) -> None:
+            follow(row)
+            watch.step(done, total, row)
+
+        train(training, folder, show, watch.note, seen.of(training, folder) if seen else None)
 
 
 def _training(ready: Ready, trial: Trial) -> "Training":

@@ -41,6 +41,7 @@ def _updates_or_time(value: Any) -> Any:
 
 Every = Annotated[int | timedelta, PlainValidator(lambda value: _updates_or_time(_every(value)))]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Trackers = Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_words)]
 Count = Annotated[int, BeforeValidator(_count), Field(ge=1, strict=True)]
 CountOrAuto = Annotated[Count | None, BeforeValidator(lambda value: None if value == "auto" else value)]
 
@@ -132,6 +133,7 @@ class Settings(BaseModel):
     milestones: bool | None = Field(
         None, description="look at a few fixed items of the suites while training, for at most 5 % of its time"
     )
+    trackers: Trackers = Field((), description="who follows the numbers of every training: tensorboard, wandb, trackio")
     prompts: str | None = Field(None, description="file of prompts, one a line, that base and arms complete on the page")
     plugin: Words = Field((), description="Python files with strategies of your own (code: they are run)")
     dry_run: bool = Field(False, description="say what would be done and what it costs; train nothing")

@@ -23,7 +23,7 @@ LAYERS = [
     ["train", "saving", "mishaps", "diagnosis", "resume", "reading", "formats", "splits", "model", "clean"],
     ["reader"],
     ["origin"],
-    ["score", "checkpoint", "packing", "text", "sample"],
+    ["score", "checkpoint", "packing", "text", "sample", "trackers"],
     ["objective", "rows", "arithmetic", "optimizer", "engine"],
     [
         "combined",
@@ -55,7 +55,9 @@ PACKAGES = {
     "suites": ({"harness.suite", "harness.corpus", "harness.clean", "harness.keys", "harness.errors"}, None),
     "reports": ({f"harness.{name}" for name in FIGURES | {"plan", "errors", "files"}}, None),
 }
-ONLY = {"lm_eval": "score", "accelerate": "run train score", "plotly": "reports", "typer": "cli", "langdetect": "clean"}
+ONLY = {"lm_eval": "score", "accelerate": "run train trackers score"} | {
+    "plotly": "reports", "typer": "cli", "langdetect": "clean",
+}  # fmt: skip
 
 
 def module(path: Path) -> str:
