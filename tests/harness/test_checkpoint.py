@@ -146,6 +146,23 @@ def test_a_damaged_newest_is_named_and_passed_over(name: str, harm: Callable[[Pa
         load(tmp_path / "update-00000003")
 
 
+def test_the_old_one_stays_where_the_new_one_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a disk keeps may not be what was written."""
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.write(1, state(1))
+
+    def badly(folder: Path, written: State) -> None:
+        save(folder, written)
+        flip(folder / "state.safetensors")
+
+    monkeypatch.setattr("harness.checkpoint.save", badly)
+    with pytest.raises(RecordError, match=r"update-00000002 was written and is not whole: state.* differs from its"):
+        checkpoints.write(2, state(2))
+    again = checkpoints.newest()
+    assert again is not None
+    assert again.numbers["update"] == 1
+
+
 def test_none_that_is_whole_is_none(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "absent").newest() is None
     (tmp_path / "update-00000007").mkdir()

@@ -1,5 +1,6 @@
 """A plan file's words and types: what is unknown, doubled or out of range is one sentence that names it."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ def plan(tmp_path: Path, text: str | bytes) -> Path:
         ("tokens: 1e6", {"tokens": 1_000_000}),
         ("tokens: 1.5M", {"tokens": 1_500_000}),
         ("seeds: 3", {"seeds": (1, 2, 3)}),
+        ("checkpoint_every: 1k", {"checkpoint_every": 1000}),
+        ("checkpoint_every: 0", {"checkpoint_every": 0}),
+        ("checkpoint_every: 90s", {"checkpoint_every": timedelta(seconds=90)}),
+        ("checkpoint_every: 1.5h", {"checkpoint_every": timedelta(minutes=90)}),
         ("seeds: [3, 7]", {"seeds": (3, 7)}),
         ("learning_rate: 1e-5", {"learning_rate": 1e-5}),
         ("model:", {"model": None}),
@@ -51,6 +56,10 @@ def test_every_flag_can_stand_in_the_file(text: str, values: dict[str, Any], tmp
         ({"warmup": 1.5}, "here: warmup=1.5: input should be less than or equal to 1"),
         ({"precision": "fp8"}, "here: precision='fp8': input should be 'fp32', 'bf16' or 'fp16'"),
         ({"weight_decay": -1}, "here: weight_decay=-1: input should be greater than or equal to 0"),
+        *[({"checkpoint_every": odd}, f"here: checkpoint_every={odd!r}: give a number of updates, as in 200, or a time, as in "
+           "90s, 10m or 2h (checkpoint_every is: updates (200) or time (10m, 2h) between checkpoints of a trial; 0: none)")
+          for odd in (-1, "2 days", "0m", 2.5, True)],
+        ({"keep_checkpoints": 0}, "here: keep_checkpoints=0: input should be greater than or equal to 1"),
         ({"seeds": [-1]}, "here: seeds=-1: input should be greater than or equal to 0"),
         ({"margin": {"accuracy": 0}}, "here: margin=0: input should be greater than 0"),
         ({"batch": 0, "clip": -1}, "here: batch=0: input should be greater than or equal to 1 (batch is: rows of an optimizer "
