@@ -4,7 +4,7 @@ The loop is handed a function that it calls with the number of updates done, and
 weights are those of the optimizer at that update: what a strategy averages or merges at the end is not in them yet.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,7 +89,7 @@ class Milestones:
 
 def changes(items: Sequence[Item], bits: Sequence[float]) -> dict[str, float]:
     """Task by task, how many bits per byte of text, or per right answer, more than on the base; for the log and trackers."""
-    whole, weight = Counter[str](), Counter[str]()
+    whole, weight = defaultdict[str, float](float), defaultdict[str, float](float)
     for item, after in zip(items, bits, strict=True):
         whole[item.task] += after - item.before
         weight[item.task] += item.weight

@@ -38,8 +38,8 @@ SMALLER = "close what else uses it, or give a smaller --model"
 class Watch:
     """What a run tells whoever watches; does nothing by itself."""
 
-    def begin(self, trials: int, finished: int) -> None:
-        """The run starts: trials in all, and those that were finished before."""
+    def begin(self, trials: int, work: Mapping[str, float], scoring: float | None) -> None:
+        """The run starts: trials in all, the work of those that are missing, seconds of a scoring where one was made."""
 
     def stage(self, name: str, what: str) -> None:
         """A trial (or the base) is being set up, trained or scored."""
@@ -63,11 +63,25 @@ def cost(ready: Ready) -> Cost:
     """What is still to be done."""
     trials = missing(ready)
     trained = [trial for trial in trials if parent_arm(trial.arm, ready.strategies[trial.arm.name]) is None]
-    base = ready.folder / "base" / "result.json"
-    scored = base.is_file()
-    count = len(trials) + (not scored)
+    scoring = _scoring(ready)
+    count = len(trials) + (scoring is None)
     found = price.cost(ready.plan, ready.setting, {t: ready.strategies[t.arm.name] for t in trained}, count)
-    return replace(found, scoring_seconds=count * read_json(base)["seconds"]["score"]) if scored else found
+    return found if scoring is None else replace(found, scoring_seconds=count * scoring)
+
+
+def _scoring(ready: Ready) -> float | None:
+    """Seconds that the base's scoring took; None where it was not scored."""
+    path = ready.folder / "base" / "result.json"
+    return read_json(path)["seconds"]["score"] if path.is_file() else None
+
+
+def _work(ready: Ready, trial: Trial) -> float:
+    """A trial's tokens, each times what its strategy says of the cost of a step; 0 where it shares another's training."""
+    strategy, steps = ready.strategies[trial.arm.name], ready.plan.steps[trial.arm.name]
+    if parent_arm(trial.arm, strategy) is not None:
+        return 0.0
+    budget = replace(ready.plan.budget, steps=steps)
+    return strategy.cost(budget) * budget.tokens
 
 
 def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
@@ -78,7 +92,7 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
         trials = missing(ready)
         _refuse_gone(ready)
         write_plan(folder, merged(folder, stored_plan(ready, command)))
-        watch.begin(len(ready.plan.trials), len(ready.plan.trials) - len(trials))
+        watch.begin(len(ready.plan.trials), {t.folder: _work(ready, t) for t in trials}, _scoring(ready))
         _score_base(ready, watch)
         _rescore(ready, watch)
         _drop(ready)

@@ -43,7 +43,7 @@ LAYERS = [
     ["sealed"],
     ["record"],
     ["files"],
-    ["plan", "keys", "crash", "stopping", "memory"],
+    ["plan", "keys", "crash", "stopping", "memory", "forecast"],
     ["errors", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -168,7 +168,7 @@ def test_a_model_folder_with_a_damaged_file(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("stratgies: kl\n", "unknown key 'stratgies'; did you mean strategies or suites?"),
+        ("stratgies: kl\n", "unknown key 'stratgies'; did you mean strategies or trackers or suites?"),
         ("batch: 4\nbatch: 8\n", "plan.yaml:2: the key 'batch' stands twice"),
         ("batch: [\n", "plan.yaml:2: "),
         (
@@ -292,7 +292,7 @@ def test_every_name_can_be_shown(harness: Type) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["list", "stratgies"], "there is no list of 'stratgies'; did you mean strategies or suites?"),
+        (["list", "stratgies"], "there is no list of 'stratgies'; did you mean strategies or trackers or suites?"),
         (["show", "ewcc"], "nothing is registered as 'ewcc'; did you mean ewc?"),
         (["shw"], "No such command 'shw'. Did you mean 'show'?"),
         (["show"], "Missing argument 'name'."),
