@@ -207,6 +207,8 @@ def alternated(shape: str, contenders: Mapping[str, Callable[[Setting], Callable
 
 def peak(shape: str, contender: str) -> dict[str, float]:
     """Peak bytes of a few steps of one contender in this process, and bytes of weights, gradients and optimizer state."""
+    from transformers import Trainer as _  # what it imports is not what it needs
+
     with tempfile.TemporaryDirectory() as scratch:
         made = setting(shape, Path(scratch))
         state = 16.0 * sum(p.numel() for p in made.load().parameters())

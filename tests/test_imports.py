@@ -24,7 +24,7 @@ LAYERS = [
     ["reader"],
     ["origin"],
     ["score", "checkpoint", "packing", "text", "sample", "trackers"],
-    ["objective", "rows", "arithmetic", "optimizer", "engine"],
+    ["objective", "chunked", "rows", "arithmetic", "optimizer", "engine"],
     [
         "combined",
         "given",
