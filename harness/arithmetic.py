@@ -147,7 +147,7 @@ def check(model: nn.Module, engine: Engine, start: int) -> None:
     try:
         undo = fit(model, replace(engine, weights="fp32"), start)
     except (ValueError, ImportError) as error:
-        raise InputError(f"{kind} cannot be trained with {engine.told}: {one_line(error)}") from error
+        raise InputError(f"{kind} cannot be trained with {engine.told}: {one_line(str(error))}") from error
     with undo:
         if built.config._attn_implementation != engine.attention != "sdpa":
             raise InputError(f"{kind} has no attention {engine.attention}; leave --attention out")

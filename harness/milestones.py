@@ -79,7 +79,8 @@ class Milestones:
         def evaluate(update: int) -> dict[str, float]:
             if update not in due:
                 return {}
-            bits = asked.bits()
+            with training.as_stored():
+                bits = asked.bits()
             keep(folder, update, update * budget.batch * budget.length, items, bits)
             distance = training.distance(tensors(ready.base.folder))
             return changes(items, bits) | ({} if distance is None else {"distance": distance})

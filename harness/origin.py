@@ -31,18 +31,20 @@ class FrozenBase:
         light: Callable[[], nn.Module] | None = None,
     ) -> None:
         self._load, self.autocast = load, autocast
+        self._model: nn.Module | None = None
         self._objective = Objective(light().eval().requires_grad_(False) if light else self.model)
         self.tokens_seen = 0
         """Tokens of its forward passes: what a reference costs."""
         self.device = next(self._objective.parameters()).device
 
-    @cached_property
+    @property
     def model(self) -> nn.Module:
         """The model itself; beside a lighter copy it is loaded where weights or gradients are asked for."""
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            model = self._load().eval().requires_grad_(False)
-        self._writes = {name: p._version for name, p in model.named_parameters()}
-        return model
+        if self._model is None:
+            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+                self._model = self._load().eval().requires_grad_(False)
+            self._writes = {name: p._version for name, p in self._model.named_parameters()}
+        return self._model
 
     @cached_property
     def _named(self) -> dict[str, nn.Parameter]:
@@ -50,7 +52,7 @@ class FrozenBase:
 
     def changed(self) -> str | None:
         """The first tensor that somebody wrote to since it was loaded (not through `.data`, which leaves no trace)."""
-        if "model" not in vars(self):
+        if self._model is None:
             return None
         return next((name for name, p in self._named.items() if p._version != self._writes[name]), None)
 

@@ -5,7 +5,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -235,6 +235,15 @@ class Training:
         tokens = self.reader.tokens(picked)
         sources, rows = zip(*picked, strict=True)
         return MicroBatch(tokens.to(self.accelerator.device), sources, rows, self.objective, self.origin.autocast)
+
+    @contextlib.contextmanager
+    def as_stored(self) -> Iterator[Any]:
+        """The model as it would be stored now, in fp32; afterwards it is trained on as before."""
+        self.fitting.close()
+        try:
+            yield self.model
+        finally:
+            self.fitting = arithmetic.fit(self.model, self.setting.budget.engine, self.setting.start)
 
     def finish(self) -> None:
         """What the strategy does once, after the last step."""

@@ -299,13 +299,32 @@ def test_weights_and_gradients_of_a_training_in_bf16(tmp_path: Path) -> None:
     assert {value.dtype for slots in run.optimizer.state.values() for value in slots.values()} == {torch.float32}
 
 
+@under
+def test_while_it_is_trained_it_is_looked_at_as_it_will_be_stored(name: str, tmp_path: Path) -> None:
+    """As a model in fp32 that transformers made; and training goes on as if nobody had looked."""
+    ends = []
+    for looked in (False, True):
+        run = Training(KL(0.5), tiny_setting(tmp_path, ENGINES[name]), 1)
+        for _ in range(3):
+            run.step()
+            if looked:
+                with run.as_stored() as model:
+                    assert {p.dtype for p in model.parameters()} == {torch.float32}
+                    assert not model.base_model._forward_pre_hooks
+                    assert model.config._attn_implementation == "sdpa"
+        ends.append(trained_weights(run))
+    assert same_bits(*ends)
+
+
 def test_a_reference_in_eight_bits_is_near_and_its_weights_are_whole(tmp_path: Path) -> None:
     pytest.importorskip("torchao")
     light = Training(KL(0.5), tiny_setting(tmp_path, Engine(reference_weights="int8")), 1).origin.base
     whole = Training(KL(0.5), tiny_setting(tmp_path), 1).origin.base
     tokens = torch.randint(0, 48, (3, 12), generator=torch.Generator().manual_seed(1))
     assert 0 < float((light.losses(tokens) - whole.losses(tokens)).abs().max()) < 0.1
-    assert "model" not in vars(light), "only what is asked for is loaded"
+    head: Any = light._objective.model
+    assert type(head.lm_head.weight) is nn.Parameter, "its errors would be errors of every logit"
+    assert light._model is None, "only what is asked for is loaded"
     for name, p in tiny_model().named_parameters():
         assert torch.equal(light.parameter(name), p)
 
