@@ -8,7 +8,7 @@ difference to the base, macro-averaged over tasks, with items and seeds in the i
 figures is biased upward, and so is the gap. (Guo et al. 2024 call an early fall in the new domain's accuracy so.)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,7 @@ class Trajectories:
     """The milestones of a run's trials, those that failed or are not finished included."""
 
     study: Study
+    known: dict[tuple[str, Reading], list[Point]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def rows(self) -> Any:
@@ -58,7 +59,16 @@ class Trajectories:
         rows: Any = pd.concat(found, ignore_index=True)
         rows = rows[rows["task"].isin(self.study.record.tasks)]
         moments = len(rows[["arm", "seed", "update"]].drop_duplicates())
-        return rows[rows.groupby(["task", "item"])["update"].transform("size") == moments]
+        rows = rows[rows.groupby(["task", "item"])["update"].transform("size") == moments]
+        return rows.sort_values(
+            ["arm", "update", "task", "seed", "item"]
+        )  # so that a task's values are (seeds, items) as they lie
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """Task to whether its items are texts or answers."""
+        first: Any = self.rows.drop_duplicates("task") if len(self.rows) else {"task": [], "kind": []}
+        return dict(zip(first["task"], first["kind"], strict=True))
 
     @property
     def arms(self) -> list[str]:
@@ -68,12 +78,10 @@ class Trajectories:
 
     def tasks(self, reading: Reading) -> list[str]:
         """Tasks of a reading that have items here; what the base did not know counts for keeping as little as at the end."""
-        rows = self.rows
-        kinds = dict(zip(rows["task"], rows["kind"], strict=True)) if len(rows) else {}
         return [
             task
             for task, facts in self.study.record.tasks.items()
-            if kinds.get(task) == reading.kind
+            if self._kinds.get(task) == reading.kind
             and facts["measures"] == reading.measures
             and reading.source in (None, facts.get("source"))
             and (reading.measures == "gain" or self._known(task))
@@ -84,13 +92,16 @@ class Trajectories:
 
     def curve(self, arm: str, reading: Reading) -> list[Point]:
         """The arm's figure at every milestone that its furthest seed reached; each over the seeds that reached it."""
+        if (arm, reading) not in self.known:
+            self.known[arm, reading] = self._points(arm, reading)
+        return self.known[arm, reading]
+
+    def _points(self, arm: str, reading: Reading) -> list[Point]:
         rows = self.rows
         rows = rows[(rows["arm"] == arm) & rows["task"].isin(self.tasks(reading))] if len(rows) else rows
-        if not len(rows):
-            return []
         return [
             Point(int(update), float(found["tokens"].mean()), statistics.macro(_cells(found, reading.sign)))
-            for update, found in rows.groupby("update")
+            for update, found in (rows.groupby("update") if len(rows) else ())
         ]
 
     def gap(self, arm: str, reading: Reading, margin: float) -> Gap | None:
@@ -111,23 +122,17 @@ class Trajectories:
 
 def _cells(rows: Any, sign: int) -> list[Cells]:
     """After minus before of the items at one milestone, task by task: (seeds, items)."""
-    return [_task(found, sign * _wide(found, "after").sub(_wide(found, "before")).to_numpy()) for _, found in _by_task(rows)]
+    changes = rows.assign(value=sign * (rows["after"] - rows["before"]))
+    return [_task(found, found["value"]) for _, found in changes.groupby("task")]
 
 
 def _differences(rows: Any, others: Any, sign: int) -> list[Cells]:
     """What stood at one milestone minus what stood at another, task by task: (seeds, items)."""
-    pairs = zip(_by_task(rows), _by_task(others), strict=True)
-    return [_task(one, sign * (_wide(one, "after") - _wide(other, "after")).to_numpy()) for (_, one), (_, other) in pairs]
+    changes = rows.assign(value=sign * (rows["after"].to_numpy() - others["after"].to_numpy()))
+    return [_task(found, found["value"]) for _, found in changes.groupby("task")]
 
 
-def _by_task(rows: Any) -> list[tuple[str, Any]]:
-    return list(rows.groupby("task"))
-
-
-def _wide(rows: Any, column: str) -> Any:
-    return rows.pivot(index="seed", columns="item", values=column)
-
-
-def _task(rows: Any, values: np.ndarray) -> Cells:
-    items = rows.drop_duplicates("item").sort_values("item")
-    return Cells(values, items["weight"].to_numpy(np.float64), pd.factorize(items["cluster"])[0])
+def _task(rows: Any, values: Any) -> Cells:
+    items = rows[rows["seed"] == rows["seed"].iloc[0]]
+    clusters = pd.factorize(items["cluster"])[0]
+    return Cells(values.to_numpy().reshape(-1, len(items)), items["weight"].to_numpy(np.float64), clusters)
