@@ -1,6 +1,7 @@
 """Evaluation while training: at the promised moments, the numbers of `score`, and nothing of the training changed by it."""
 
 import math
+import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from harness import milestones as made
 from harness.milestones import LEAST, SHARE, Milestones, afford, milestones
@@ -98,7 +100,6 @@ def test_items_cost_the_bits_that_score_says(ready: Any) -> None:
 
 
 def test_weights_are_the_same_bits_with_and_without(ready: Any) -> None:
-    """Dropout would show a mode that was left, replay a random state that was drawn from."""
     with_, without = ready("on", strategies="replay"), ready("off", strategies="replay", milestones=False)
     assert run(with_, "") == run(without, "") == []
     for name in ("none", "replay"):
@@ -106,6 +107,23 @@ def test_weights_are_the_same_bits_with_and_without(ready: Any) -> None:
         assert one.facts["weights"] == other.facts["weights"]
         assert len(one.trajectory)
         assert not (other.folder / "trajectory.parquet").exists()
+
+
+def test_a_look_leaves_the_model_and_the_random_states_as_they_were(ready: Any) -> None:
+    plan: Ready = ready("out")
+    model: Any = plan.setting.load()
+    model.train()
+    model.model.layers[0].eval()
+    model.model.norm.weight.requires_grad_(False)
+    base = pd.concat([score(model, plan.tokenizer, suite) for suite in plan.suites])
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    modes, states = [module.training for module in model.modules()], (torch.get_rng_state(), random.getstate())
+    Asked(model, plan.tokenizer, choose(model, plan.tokenizer, plan.suites, base, plan.bos, 3)).bits()
+    assert [module.training for module in model.modules()] == modes
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["model.norm.weight"]
+    assert all(p.grad is None and torch.equal(p, before[name]) for name, p in model.named_parameters())
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
 
 
 def test_a_trial_that_was_stopped_has_the_rows_of_one_that_was_not(ready: Any) -> None:
