@@ -196,7 +196,8 @@ def test_a_folder_of_another_plan_is_left_alone(refused: Callable[..., str], tmp
     from harness.record import write_plan
 
     budget = {"steps": 1, "batch": 2}
-    write_plan(tmp_path / "other", {"fingerprint": "x", "base": {}, "sources": {}, "budget": budget, "arms": [], "seeds": []})
+    whole = {"base": {}, "sources": {}, "budget": budget, "arms": [], "seeds": [], "options": {}, "notes": [], "micro_batch": 2}
+    write_plan(tmp_path / "other", {"fingerprint": "x", **whole})
     assert re.match(
         r"other belongs to another plan: its base has .*; give --output another folder", refused("--output", "other")
     )
