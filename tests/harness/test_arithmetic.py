@@ -14,24 +14,11 @@ from torch import Tensor, nn
 
 from harness import arithmetic
 from harness.arithmetic import FIRST_SCALE, GROWTH_INTERVAL, LossScale
+from harness.bench import BATCH, Bench, distance, norm, same_bits, tiny_model, tiny_setting, trained_weights
 from harness.errors import InputError, TrialError
 from harness.plan import Engine
 from harness.strategy import Combined, Memory, Strategy
-from harness.testing import (
-    BATCH,
-    Bench,
-    NotApplicable,
-    distance,
-    frozen_weights_stay,
-    neutral_is_the_control,
-    no_pull_at_the_base,
-    norm,
-    resumes_anywhere,
-    same_bits,
-    tiny_model,
-    tiny_setting,
-    trained_weights,
-)
+from harness.testing import NotApplicable, frozen_weights_stay, neutral_is_the_control, no_pull_at_the_base, resumes_anywhere
 from harness.train import Training, train
 from strategies.ewc import EWC
 from strategies.kl import KL

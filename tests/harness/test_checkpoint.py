@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from harness import resume
+from harness.bench import same_bits, tiny_setting
 from harness.checkpoint import Checkpoints, State, flatten, load, random_state, restore_random, save, unflatten
 from harness.errors import RecordError, TrialError
 from harness.plan import parse_arms
 from harness.registry import arm
 from harness.sealed import damage, seal
 from harness.strategy import Memory, Strategy
-from harness.testing import same_bits, tiny_setting
 from harness.train import Training, train
 
 CRASHES = ["folder-staged", "folder-written", "folder-sealed", "folder-renamed", "before-optimizer"]
@@ -41,7 +41,7 @@ import torch
 from safetensors.torch import save_file
 from harness.plan import parse_arms
 from harness.registry import arm
-from harness.testing import tiny_setting
+from harness.bench import tiny_setting
 from harness.train import Training, train
 
 def trained(folder, crash, limit):

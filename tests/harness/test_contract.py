@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from harness import cli, registry, resume
+from harness.bench import BATCH, tiny_setting
 from harness.errors import InputError, TrialError
 from harness.plan import file_digest
 from harness.record import read
 from harness.strategy import CROSS_ENTROPY, Strategy
-from harness.testing import BATCH, tiny_setting
 from harness.train import Training, train
 
 # One strategy a way to be wrong: its name, its hook, and the sentence that its arm ends with (without "failed in").

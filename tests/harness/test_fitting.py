@@ -12,10 +12,10 @@ import yaml
 from torch import Tensor
 
 from harness import fitting
+from harness.bench import BATCH, LENGTH, same_bits, tiny_model, tiny_setting
 from harness.plan import Engine
 from harness.settings import settings
 from harness.strategy import Strategy
-from harness.testing import BATCH, LENGTH, same_bits, tiny_model, tiny_setting
 from harness.train import Training
 from strategies.kl import KL
 from strategies.replay import Replay

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.bench import LENGTH, STEPS, same_bits, tiny_setting
 from harness.errors import TrialError
 from harness.price import spent
 from harness.strategy import Batch, Chunk, Memory, Strategy
-from harness.testing import LENGTH, STEPS, same_bits, tiny_setting
 from harness.text import rows_at
 from harness.train import Training, train
 from strategies.agem import AGEM
@@ -252,7 +252,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import torch
 from harness.strategy import Strategy
-from harness.testing import same_bits, tiny_setting
+from harness.bench import same_bits, tiny_setting
 from harness.train import Training, train
 
 torch.set_num_threads(1)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from harness import optimizer
+from harness.bench import tiny_setting
 from harness.errors import TrialError
 from harness.plan import Budget, Engine
-from harness.testing import tiny_setting
 from harness.train import Training, train
 from strategies.mofo import MomentumFilter
 

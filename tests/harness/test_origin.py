@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.bench import LENGTH, same_bits, tiny_model, tiny_setting
 from harness.checkpoint import random_state
 from harness.errors import InputError
 from harness.origin import TrialOrigin
 from harness.plan import Engine
-from harness.testing import LENGTH, same_bits, tiny_model, tiny_setting
 
 
 def origin(folder: Path, **changes: Any) -> TrialOrigin:

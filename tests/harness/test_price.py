@@ -11,13 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness.arms import gather
+from harness.bench import VOCABULARY, tiny_model, tiny_setting
 from harness.objective import multiplied
 from harness.plan import Plan
 from harness.price import cost, spent
 from harness.reader import Setting
 from harness.spending import updates
 from harness.strategy import OLD, Batch, Memory, Origin, Strategy
-from harness.testing import VOCABULARY, tiny_model, tiny_setting
 from harness.train import Training
 
 TOLERANCE = 0.03

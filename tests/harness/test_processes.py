@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from harness import registry
 from harness.plan import parse_arms
 from harness.strategy import Combined
-from harness.testing import Bench, Control
+from harness.bench import Bench, Control
 
 out, processes, arms = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 found = {}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from harness.bench import tiny_model
 from harness.sample import FEWEST, MOST, TOKENS, label, sample, uniform
-from harness.testing import tiny_model
 
 START = 5
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from harness.bench import HELD, same_bits, tiny_setting, tiny_tables, trained_weights
 from harness.checkpoint import random_state
 from harness.errors import RecordError, TrialError
 from harness.objective import Objective
 from harness.rows import Facts, Rows
 from harness.saving import HELD_ROWS, held_loss
 from harness.strategy import Strategy
-from harness.testing import HELD, same_bits, tiny_setting, tiny_tables, trained_weights
 from harness.train import Training, train
 
 
@@ -193,9 +193,7 @@ def test_a_best_that_is_damaged_stops_the_trial(tmp_path: Path, monkeypatch: pyt
     changes: Any = {"checkpoint_every": 1, "keep_best": True, "score_best": True}
     stopped(tmp_path, 5, **changes)
     HARMS["flipped"](tmp_path / "checkpoints" / "update-00000001" / "state.safetensors")
-    with pytest.raises(
-        RecordError, match=r"update-00000001 cannot be used: state\.safetensors differs .*; delete"
-    ):
+    with pytest.raises(RecordError, match=r"update-00000001 cannot be used: state\.safetensors differs .*; delete"):
         train(training(tmp_path, **changes), tmp_path)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness.arms import gather
+from harness.bench import tiny_setting
 from harness.errors import InputError
 from harness.plan import Budget
 from harness.reader import Reader
 from harness.registry import Entry
 from harness.spending import EQUAL, updates
 from harness.strategy import OLD, Course, Memory, Strategy
-from harness.testing import tiny_setting
 
 BUDGET = Budget(steps=30, batch=4, length=12, peak=1e-3)
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from harness import resume
+from harness.bench import BATCH, LENGTH, STEPS, same_bits, tiny_model, tiny_setting, tiny_tables
 from harness.errors import RecordError, TrialError
 from harness.optimizer import decayed
 from harness.plan import Engine
 from harness.reader import COLUMNS
 from harness.strategy import Batch, Chunk, Memory, Strategy
-from harness.testing import BATCH, LENGTH, STEPS, same_bits, tiny_model, tiny_setting, tiny_tables
 from harness.text import rows_at
 from harness.train import Training, train
 from strategies.kl import KL

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from harness import resume
+from harness.bench import STEPS, Control, same_bits, tiny_model, tiny_setting
 from harness.errors import InputError
 from harness.plan import Budget, parse_arms
 from harness.registry import arm
 from harness.strategy import Strategy, after_training
-from harness.testing import STEPS, Control, same_bits, tiny_model, tiny_setting
 from harness.train import Training, train
 from strategies.average import SnapshotAverage
 from strategies.ema import MovingAverage

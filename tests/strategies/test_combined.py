@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from harness import resume
+from harness.bench import tiny_setting
 from harness.errors import InputError
 from harness.plan import parse_arms
 from harness.registry import arm
 from harness.strategy import Batch, Chunk, ChunkView, Combined, Memory, Strategy, after_training
-from harness.testing import tiny_setting
 from harness.train import Training, train
 from strategies.kl import KL
 from strategies.none import Plain

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.bench import STEPS, Control, tiny_model, tiny_setting
 from harness.strategy import Strategy
-from harness.testing import STEPS, Control, tiny_model, tiny_setting
 from harness.train import Training
 from strategies.half import Half, drawn
 from strategies.mofo import MomentumFilter

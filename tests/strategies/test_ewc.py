@@ -13,13 +13,14 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from harness.bench import tiny_model, tiny_setting, tiny_tables
 from harness.errors import InputError, TrialError
 from harness.objective import Objective
 from harness.origin import TrialOrigin
 from harness.plan import Budget
 from harness.rows import Facts, Rows
 from harness.strategy import Combined, Memory, Strategy
-from harness.testing import check_law, tiny_model, tiny_setting, tiny_tables
+from harness.testing import check_law
 from harness.train import Training
 from strategies import fisher as estimator
 from strategies.ewc import EWC

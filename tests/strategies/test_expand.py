@@ -10,12 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
 from harness import resume
+from harness.bench import VOCABULARY, tiny_setting
 from harness.checkpoint import Checkpoints
 from harness.errors import InputError
 from harness.model import load_model
 from harness.plan import parse_arms
 from harness.registry import arm
-from harness.testing import VOCABULARY, tiny_setting
 from harness.train import Training, train
 from strategies.expand import OUTPUTS, Expand
 

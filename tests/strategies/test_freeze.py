@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from harness.testing import tiny_setting
+from harness.bench import tiny_setting
 from harness.train import Training, train
 from strategies.freeze import Freeze
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.bench import tiny_model, tiny_setting
 from harness.origin import TrialOrigin
 from harness.strategy import Memory, after_training
-from harness.testing import tiny_model, tiny_setting
 from harness.train import Training
 from strategies import fisher, si
 from strategies.fisher_merge import FisherMerge, merged

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.bench import tiny_setting
 from harness.plan import Engine, parse_arms
 from harness.strategy import ChunkView, Memory
-from harness.testing import tiny_setting
 from harness.train import Training
 from strategies import kl as module
 from strategies.kl import KL

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.bench import same_bits, tiny_setting
 from harness.plan import Engine
 from harness.strategy import OLD
-from harness.testing import same_bits, tiny_setting
 from harness.train import Training, train
 from strategies import kl_old as module
 from strategies.kl import divergence

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.testing import tiny_model, tiny_setting
+from harness.bench import tiny_model, tiny_setting
 from harness.train import Training
 from strategies.ewc import EWC
 from strategies.l2sp import L2SP

@@ -5,8 +5,9 @@ from functools import lru_cache
 import pytest
 
 from harness import registry
+from harness.bench import Bench
 from harness.strategy import Strategy
-from harness.testing import LAWS, Bench, check_law
+from harness.testing import LAWS, check_law
 
 STRATEGIES = sorted(registry.installed("strategies"))
 

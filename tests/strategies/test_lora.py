@@ -18,13 +18,13 @@ from transformers import (
     PreTrainedModel,
 )
 
+from harness.bench import VOCABULARY, same_bits, tiny_model, tiny_setting
 from harness.errors import InputError
 from harness.model import load_model
 from harness.plan import parse_arms
 from harness.price import spent
 from harness.registry import arm
 from harness.strategy import Memory
-from harness.testing import VOCABULARY, same_bits, tiny_model, tiny_setting
 from harness.train import Training, train
 from strategies.lora import LoRA
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.bench import Control, same_bits, tiny_model, tiny_setting
 from harness.origin import TrialOrigin
 from harness.plan import Budget
 from harness.rows import Facts, Rows
 from harness.strategy import Memory, Origin, Strategy
-from harness.testing import Control, same_bits, tiny_model, tiny_setting
 from harness.train import Training, train
 from strategies.calibration import groups
 from strategies.das import SoftMask

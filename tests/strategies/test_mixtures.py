@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from harness.bench import tiny_setting
 from harness.errors import TrialError
 from harness.plan import Budget, parse_arms
 from harness.reader import Reader
 from harness.registry import arm
 from harness.strategy import Course, Memory, Strategy
-from harness.testing import tiny_setting
 from harness.train import Training, train
 from strategies.curriculum import Curriculum
 from strategies.replay import Replay

@@ -5,10 +5,11 @@ from itertools import combinations
 import pytest
 
 from harness import registry
+from harness.bench import Bench, Control, same_bits
 from harness.errors import InputError
 from harness.plan import parse_arms
 from harness.strategy import HOOKS, Combined, Strategy, overrides
-from harness.testing import Bench, Control, resumes_anywhere, same_bits
+from harness.testing import resumes_anywhere
 
 FAST = {  # one pair a kind of hook
     "setup": "ewc+replay",

@@ -12,9 +12,9 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
+from harness.bench import tiny_setting, tiny_tables
 from harness.plan import parse_arms
 from harness.strategy import OLD, Memory
-from harness.testing import tiny_setting, tiny_tables
 from harness.train import Training
 from strategies.agem import AGEM, dot, gradient, rows
 from strategies.gem import GEM, least

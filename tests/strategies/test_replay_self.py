@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.bench import LENGTH, same_bits, tiny_model, tiny_setting
 from harness.plan import Budget
 from harness.reader import Reader
 from harness.strategy import OLD
-from harness.testing import LENGTH, same_bits, tiny_model, tiny_setting
 from harness.train import Training, train
 from strategies.replay import Replay
 from strategies.replay_self import ReplaySelf, repeating

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from harness.bench import Control, tiny_model, tiny_setting
 from harness.errors import InputError, TrialError
 from harness.strategy import Strategy
-from harness.testing import Control, tiny_model, tiny_setting
 from harness.train import Training, train
 from strategies.residual import Residual
 

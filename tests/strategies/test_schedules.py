@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import get_scheduler
 
+from harness.bench import tiny_setting
 from harness.errors import InputError
 from harness.plan import Budget, cosine, parse_arms
 from harness.registry import arm
 from harness.strategy import Strategy
-from harness.testing import tiny_setting
 from harness.train import Training, train
 from strategies.constant import Constant
 from strategies.cosine import Cosine

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.bench import LENGTH, tiny_model, tiny_setting
 from harness.errors import TrialError
 from harness.reader import Reader
 from harness.strategy import NEW, TASK, Memory
-from harness.testing import LENGTH, tiny_model, tiny_setting
 from harness.train import Training
 from strategies.select import Select, best, ranks
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness import crash, registry
+from harness.bench import BATCH, same_bits, tiny_setting, tiny_tables, trained_weights
 from harness.rows import Facts, Rows
 from harness.strategy import NEW
-from harness.testing import BATCH, same_bits, tiny_setting, tiny_tables, trained_weights
 from harness.train import Training, train
 
 STOPS = [

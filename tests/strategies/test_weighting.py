@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.bench import LENGTH, tiny_model, tiny_setting
 from harness.plan import Budget
 from harness.strategy import NEW, OLD, Combined, Strategy
-from harness.testing import LENGTH, tiny_model, tiny_setting
 from harness.train import Training
 from strategies.flow import Flow
 from strategies.replay import Replay

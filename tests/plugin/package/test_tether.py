@@ -2,7 +2,8 @@
 
 from tether import Tether
 
-from harness.testing import Bench, check_strategy, distance, norm, tiny_model
+from harness.bench import Bench, distance, norm, tiny_model
+from harness.testing import check_strategy
 
 
 def test_it_keeps_every_law() -> None:
