@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: run test slow check bench validate clean
+.PHONY: run test slow check bench bench-train validate clean
 
 run: .venv/installed
 	$(BIN)/harness run --strategies kl,ewc,replay
@@ -27,6 +27,10 @@ validate: .venv/installed-test
 
 bench: .venv/installed-test
 	$(BIN)/python benchmarks/command.py --run
+
+# The loop beside transformers' Trainer and a bare loop: docs/training.md.
+bench-train: .venv/installed-test
+	$(BIN)/python benchmarks/train.py
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; type make PYTHON=python3.11")'

@@ -212,6 +212,29 @@ def test_no_tensor_of_positions_by_vocabulary_is_made(strategy: Strategy) -> Non
     assert widest < (len(many) * (LENGTH - 1)) * VOCABULARY
 
 
+class Products(TorchDispatchMode):
+    """How often a product was added to a gradient of the head."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten.addmm_.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("gradients", "frozen", "products"), [(True, False, 2), (True, True, 0), (False, False, 0)])
+def test_the_heads_gradient_is_made_where_it_is_wanted(gradients: bool, frozen: bool, products: int) -> None:
+    model = build("untied")
+    model.lm_head.weight.requires_grad_(not frozen)
+    objective = Objective(model)
+    objective.size = 20
+    watched = Products()
+    with watched, torch.set_grad_enabled(gradients):
+        total, _ = objective(tokens(), weighting())
+    assert watched.count == products
+    assert total.requires_grad is gradients
+
+
 @pytest.mark.parametrize(("vocabulary", "size"), [(48, 1024), (8192, 1024), (50_304, 128), (152_000, 64), (1_000_000, 64)])
 def test_chunks_are_chosen_by_vocabulary_alone(vocabulary: int, size: int) -> None:
     assert chunk_size(vocabulary) == size
