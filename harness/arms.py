@@ -7,8 +7,9 @@ from typing import Any
 
 from harness import registry
 from harness.errors import InputError, TrialError
-from harness.plan import Arm, Part, parse_arms
+from harness.plan import Arm, Part
 from harness.strategy import Broken, Combined, Strategy, after_training, parts
+from harness.typed import parse_arms
 
 CONTROL = Arm((Part("none"),))
 SWEEP = "sweep"

@@ -134,8 +134,8 @@ def run(
 def _fail_early(typed: dict[str, Any]) -> None:
     """A misspelt strategy is answered before anything heavy is loaded."""
     if not typed["plugin"] and typed["strategies"]:
-        from harness.plan import parse_arms
         from harness.registry import find
+        from harness.typed import parse_arms
 
         for arm in parse_arms(typed["strategies"]):
             for part in arm.parts:

@@ -13,10 +13,11 @@ from harness.asking import ask
 from harness.engine import precision
 from harness.errors import InputError
 from harness.model import load_model, locate
-from harness.plan import Budget, Engine, number
+from harness.plan import Budget, Engine
 from harness.resolve import content_keys, load
 from harness.spending import decide
 from harness.strategy import OLD
+from harness.typed import number
 
 ENOUGH = 2**50
 """Tokens of a budget that limits nothing."""

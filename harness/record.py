@@ -26,7 +26,8 @@ import yaml
 
 from harness.errors import InputError, RecordError
 from harness.files import SEAL, read_json, read_table, write_text
-from harness.plan import Arm, Trial, digest, file_digest, parse_arms
+from harness.plan import Arm, Trial, digest, file_digest
+from harness.typed import parse_arms
 
 SCORE_COLUMNS: dict[str, str] = {
     "suite": "str",

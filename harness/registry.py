@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import InputError, did_you_mean, one_line, said
-from harness.plan import file_digest, parse_arms, spell
+from harness.plan import file_digest, spell
+from harness.typed import parse_arms
 
 if TYPE_CHECKING:
     from harness.plan import Arm, Part

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from harness.errors import InputError, did_you_mean
-from harness.plan import number
+from harness.typed import number
 
 
 def _words(value: Any) -> Any:

@@ -5,8 +5,8 @@ from statistics import fmean
 from typing import Any
 
 from harness import forgetting as fg
-from harness.plan import parse_arms
 from harness.record import Result
+from harness.typed import parse_arms
 from reports import words
 from reports.section import Cell, Section, Table, measured, shared
 

@@ -44,17 +44,19 @@ LAYERS = [
     ["sealed"],
     ["record"],
     ["files"],
-    ["plan", "keys", "crash", "stopping", "memory", "forecast"],
+    ["plan", "typed", "keys", "crash", "stopping", "memory", "forecast"],
     ["errors", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
 FIGURES = {"record", "forgetting", "statistics", "frontier", "pairing", "trajectory"}
+PLAIN = {"plan", "typed", "errors", "files"}
+"""What those may import in turn."""
 # What a package may import of ours, and of others where that is limited.
 PACKAGES = {
     "strategies": ({"harness.strategy", "harness.sample"}, {"torch", "peft"}),  # peft: an optional extra, inside hooks
     "suites": ({"harness.suite", "harness.corpus", "harness.clean", "harness.keys", "harness.errors"}, None),
-    "reports": ({f"harness.{name}" for name in FIGURES | {"plan", "errors", "files"}}, None),
+    "reports": ({f"harness.{name}" for name in FIGURES | PLAIN}, None),
 }
 ONLY = {"lm_eval": "score", "accelerate": "run train trackers score"} | {
     "plotly": "reports", "typer": "cli", "langdetect": "clean",
@@ -101,7 +103,7 @@ def faults(path: Path) -> list[str]:
         lower = [other for other in ours(names, "harness") if layer(other) < layer(name)]
         found += [(other, "what stands below it: " + " > ".join(" ".join(each) for each in LAYERS)) for other in lower]
         if short in FIGURES:
-            figures = {f"harness.{each}" for each in FIGURES | {"plan", "errors", "files"}}
+            figures = {f"harness.{each}" for each in FIGURES | PLAIN}
             found += [(other, "plan, errors and its like") for other in ours(names, "harness") - figures]
             found += [(other, "nothing heavy") for other in ours(names, *HEAVY)]
     elif package in PACKAGES:

@@ -37,7 +37,7 @@ def tokens() -> str:
     """A fiftieth of what the default plan spends on an arm."""
     plan = yaml.safe_load(find("models", "world").load()().plan.read_text(encoding="utf-8"))
     step = plan["batch"] * plan["length"]
-    from harness.plan import number
+    from harness.typed import number
 
     whole = number(str(plan["tokens"]))
     assert isinstance(whole, int)

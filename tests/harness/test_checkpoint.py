@@ -17,11 +17,11 @@ from harness import resume
 from harness.bench import same_bits, tiny_setting
 from harness.checkpoint import Checkpoints, State, flatten, load, random_state, restore_random, save, unflatten
 from harness.errors import RecordError, TrialError
-from harness.plan import parse_arms
 from harness.registry import arm
 from harness.sealed import damage, seal
 from harness.strategy import Memory, Strategy
 from harness.train import Training, train
+from harness.typed import parse_arms
 
 CRASHES = ["folder-staged", "folder-written", "folder-sealed", "folder-renamed", "before-optimizer"]
 
@@ -39,7 +39,7 @@ import json, os, resource, sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
-from harness.plan import parse_arms
+from harness.typed import parse_arms
 from harness.registry import arm
 from harness.bench import tiny_setting
 from harness.train import Training, train

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import plan
+from harness import typed
 from harness.errors import InputError
-from harness.plan import Arm, Budget, Part, Plan, Trial, number, parse_arms, spell
+from harness.plan import Arm, Budget, Part, Plan, Trial, spell
+from harness.typed import number, parse_arms
 
 SMALL = settings(deadline=None, max_examples=200)
 
@@ -186,4 +187,4 @@ def test_tokens_are_rows_times_length() -> None:
 
 
 def test_the_examples_in_the_docstrings_are_so() -> None:
-    assert doctest.testmod(plan) == (0, 1)
+    assert doctest.testmod(typed) == (0, 1)

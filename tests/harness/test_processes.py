@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from harness import registry
-from harness.plan import parse_arms
+from harness.typed import parse_arms
 from harness.strategy import Combined
 from harness.bench import Bench, Control
 

@@ -9,9 +9,9 @@ import pytest
 
 from harness import registry
 from harness.errors import InputError
-from harness.plan import parse_arms
 from harness.registry import Entry, arm, find, from_files, installed
 from harness.strategy import Broken, Combined
+from harness.typed import parse_arms
 
 MINE = """
 from dataclasses import dataclass

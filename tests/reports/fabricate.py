@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from harness.plan import parse_arms
 from harness.record import SCORE_COLUMNS
+from harness.typed import parse_arms
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from torch import Tensor
 from harness import resume
 from harness.bench import STEPS, Control, same_bits, tiny_model, tiny_setting
 from harness.errors import InputError
-from harness.plan import Budget, parse_arms
+from harness.plan import Budget
 from harness.registry import arm
 from harness.strategy import Strategy, after_training
 from harness.train import Training, train
+from harness.typed import parse_arms
 from strategies.average import SnapshotAverage
 from strategies.ema import MovingAverage
 from strategies.lines import LayerScaling

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from harness import resume
 from harness.bench import tiny_setting
 from harness.errors import InputError
-from harness.plan import parse_arms
 from harness.registry import arm
 from harness.strategy import Batch, Chunk, ChunkView, Combined, Memory, Strategy, after_training
 from harness.train import Training, train
+from harness.typed import parse_arms
 from strategies.kl import KL
 from strategies.none import Plain
 

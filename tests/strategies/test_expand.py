@@ -14,9 +14,9 @@ from harness.bench import VOCABULARY, tiny_setting
 from harness.checkpoint import Checkpoints
 from harness.errors import InputError
 from harness.model import load_model
-from harness.plan import parse_arms
 from harness.registry import arm
 from harness.train import Training, train
+from harness.typed import parse_arms
 from strategies.expand import OUTPUTS, Expand
 
 TOKENS = torch.arange(24).view(2, 12) % VOCABULARY

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.bench import tiny_setting
-from harness.plan import Engine, parse_arms
+from harness.plan import Engine
 from harness.strategy import ChunkView, Memory
 from harness.train import Training
+from harness.typed import parse_arms
 from strategies import kl as module
 from strategies.kl import KL
 

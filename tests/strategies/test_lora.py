@@ -21,11 +21,11 @@ from transformers import (
 from harness.bench import VOCABULARY, same_bits, tiny_model, tiny_setting
 from harness.errors import InputError
 from harness.model import load_model
-from harness.plan import parse_arms
 from harness.price import spent
 from harness.registry import arm
 from harness.strategy import Memory
 from harness.train import Training, train
+from harness.typed import parse_arms
 from strategies.lora import LoRA
 
 TOKENS = torch.arange(24).view(2, 12) % VOCABULARY

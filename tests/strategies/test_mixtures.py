@@ -12,11 +12,12 @@ import pytest
 
 from harness.bench import tiny_setting
 from harness.errors import TrialError
-from harness.plan import Budget, parse_arms
+from harness.plan import Budget
 from harness.reader import Reader
 from harness.registry import arm
 from harness.strategy import Course, Memory, Strategy
 from harness.train import Training, train
+from harness.typed import parse_arms
 from strategies.curriculum import Curriculum
 from strategies.replay import Replay
 from strategies.replay_step import ReplayStep

@@ -7,9 +7,9 @@ import pytest
 from harness import registry
 from harness.bench import Bench, Control, same_bits
 from harness.errors import InputError
-from harness.plan import parse_arms
 from harness.strategy import HOOKS, Combined, Strategy, overrides
 from harness.testing import resumes_anywhere
+from harness.typed import parse_arms
 
 FAST = {  # one pair a kind of hook
     "setup": "ewc+replay",

@@ -13,9 +13,9 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from harness.bench import tiny_setting, tiny_tables
-from harness.plan import parse_arms
 from harness.strategy import OLD, Memory
 from harness.train import Training
+from harness.typed import parse_arms
 from strategies.agem import AGEM, dot, gradient, rows
 from strategies.gem import GEM, least
 from strategies.half import Half

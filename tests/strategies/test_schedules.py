@@ -11,10 +11,11 @@ from transformers import get_scheduler
 
 from harness.bench import tiny_setting
 from harness.errors import InputError
-from harness.plan import Budget, cosine, parse_arms
+from harness.plan import Budget, cosine
 from harness.registry import arm
 from harness.strategy import Strategy
 from harness.train import Training, train
+from harness.typed import parse_arms
 from strategies.constant import Constant
 from strategies.cosine import Cosine
 from strategies.infinite import Infinite

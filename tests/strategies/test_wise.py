@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from harness.bench import same_bits, tiny_model, tiny_setting
-from harness.plan import parse_arms
 from harness.registry import arm
 from harness.strategy import after_training
 from harness.train import Training, train
+from harness.typed import parse_arms
 from strategies.none import Plain
 from strategies.wise import Wise
 
