@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,74 +13,12 @@ from torch import Tensor, nn
 from harness import __version__
 from harness.errors import HarnessError, InputError, TrialError
 from harness.files import read_json, write_json, writing
+from harness.frozen import FinishedControl, FrozenBase
 from harness.objective import Objective, Weighting
 from harness.plan import Budget, digest, file_digest
 from harness.sample import sample
 from harness.strategy import OLD, Chunk, Memory, Table
 from harness.text import rows_at
-
-
-class FrozenBase:
-    """The base model: frozen, in eval mode; its forward passes through a lighter copy, where there is one."""
-
-    def __init__(
-        self,
-        load: Callable[[], nn.Module],
-        autocast: Callable[[], Any] = contextlib.nullcontext,
-        light: Callable[[], nn.Module] | None = None,
-    ) -> None:
-        self._load, self.autocast = load, autocast
-        self._model: nn.Module | None = None
-        self._objective = Objective(light().eval().requires_grad_(False) if light else self.model)
-        self.tokens_seen = 0
-        """Tokens of its forward passes: what a reference costs."""
-        self.device = next(self._objective.parameters()).device
-
-    @property
-    def model(self) -> nn.Module:
-        """The model itself; beside a lighter copy it is loaded where weights or gradients are asked for."""
-        if self._model is None:
-            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-                self._model = self._load().eval().requires_grad_(False)
-            self._writes = {name: p._version for name, p in self._model.named_parameters()}
-        return self._model
-
-    @cached_property
-    def _named(self) -> dict[str, nn.Parameter]:
-        return dict(self.model.named_parameters())
-
-    def changed(self) -> str | None:
-        """The first tensor that somebody wrote to since it was loaded (not through `.data`, which leaves no trace)."""
-        if self._model is None:
-            return None
-        return next((name for name, p in self._named.items() if p._version != self._writes[name]), None)
-
-    @torch.no_grad()
-    def states(self, tokens: Tensor) -> Tensor:
-        """(b, T) token ids to (b, T-1, D) hidden states at the predicted positions (where the head is not all: logits)."""
-        self.tokens_seen += tokens.numel()
-        with self.autocast():
-            hidden, logits = self._objective.states(tokens.to(self.device))
-        return hidden if logits is None else logits
-
-    @torch.no_grad()
-    def logits(self, states: Tensor) -> Tensor:
-        """(n, D) hidden states to (n, V) logits, fp32."""
-        if not self._objective.separable:
-            return states.float()
-        model: Any = self._objective.model
-        with self.autocast():
-            return model.get_output_embeddings()(states).float()
-
-    def losses(self, tokens: Tensor) -> Tensor:
-        """(b, T) token ids to (b, T-1) cross-entropies of the base, in nats."""
-        self.tokens_seen += tokens.numel()
-        with self.autocast():
-            return self._objective.losses(tokens.to(self.device))
-
-    def parameter(self, name: str) -> Tensor:
-        """The base's tensor of that name, fp32, never to be changed."""
-        return self._named[name].float()
 
 
 @dataclass
@@ -123,7 +60,7 @@ class TrialOrigin:
     files: dict[Path, bool] = field(default_factory=dict)
     quantise: Callable[[nn.Module], nn.Module] | None = None
     loaded: FrozenBase | None = None
-    loaded_control: "FinishedControl | None" = None
+    loaded_control: FinishedControl | None = None
     loaded_others: dict[str, FrozenBase] = field(default_factory=dict)
 
     @property
@@ -139,7 +76,7 @@ class TrialOrigin:
         return FrozenBase(lambda: load().to(self.device), self.autocast, light)
 
     @property
-    def control(self) -> "FinishedControl":
+    def control(self) -> FinishedControl:
         """The finished control of the same seed."""
         if self.finished is None or self.held is None:
             raise TrialError("there is no finished control of the same seed to measure against; train it first")
@@ -235,37 +172,6 @@ class TrialOrigin:
         made_by = [__version__, torch.__version__, str(self.device), torch.get_num_threads(), self.budget.engine.forward]
         keys = [self.keys.get(name) for name in ("base", *sources)]
         return self.cache / f"{digest([what, keys, self.budget.length, made_by])}.safetensors"
-
-
-class FinishedControl:
-    """The finished control of the same seed: its weights, and what it learned."""
-
-    def __init__(self, model: FrozenBase, base: FrozenBase, held: Callable[[], Table]) -> None:
-        self.model, self._base, self._held = model, base, held
-
-    def parameter(self, name: str) -> Tensor:
-        """Its tensor of that name, fp32."""
-        return self.model.parameter(name)
-
-    @property
-    def gain(self) -> float:
-        """Fall of the loss on held-out new text, base minus control, in nats per predicted token."""
-        return self._gain
-
-    @cached_property
-    def _gain(self) -> float:
-        table = self._held()
-        if not len(table):
-            raise TrialError("the new text has no held-out row to measure the control's gain on; give more text")
-        falls = []
-        for row in range(min(len(table), HELD_ROWS)):
-            tokens = table.tokens([row]).to(next(self._base.model.parameters()).device)
-            falls.append(float((self._base.losses(tokens) - self.model.losses(tokens)).mean()))
-        return sum(falls) / len(falls)
-
-
-HELD_ROWS = 256
-"""Rows of held-out text that a gain is measured on, at most."""
 
 
 def _whole(path: Path, seal: Path) -> bool:

@@ -25,7 +25,7 @@ LAYERS = [
     ["reader"],
     ["origin"],
     ["score", "checkpoint", "packing", "text", "sample", "trackers"],
-    ["objective", "chunked", "rows", "arithmetic", "optimizer", "engine"],
+    ["objective", "frozen", "chunked", "rows", "arithmetic", "optimizer", "engine"],
     [
         "combined",
         "given",

@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from harness.errors import TrialError
+from harness.frozen import FrozenBase
 from harness.objective import Objective, Weighting, chunk_size
-from harness.origin import FrozenBase
 from harness.strategy import Chunk, Memory, Strategy
 from strategies.kl import KL
 
