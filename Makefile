@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
+# Tests run in so many processes side by side, each with one thread.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope
 
 .PHONY: run test slow check bench bench-train validate clean
 
@@ -9,16 +12,16 @@ run: .venv/installed
 	$(BIN)/harness run --strategies kl,ewc,replay
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 slow: .venv/installed-test
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m slow
 
 check: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 # The orderings of docs/validation.md; hours on a CPU, goes on from where it was.
 FOLDER ?= runs/validate

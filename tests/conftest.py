@@ -1,4 +1,4 @@
-"""Every test runs without a network and keeps what it computes to itself."""
+"""Every test runs without a network, on one thread, and keeps what it computes to itself."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import pytest
 for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes of a test run share the cores
 
 
 @pytest.fixture(scope="session", autouse=True)
