@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from harness import train_gradient
 from harness.errors import TrialError, one_line
 from harness.hooks import failure
 from harness.strategy import CROSS_ENTROPY, Chunk, Combined, Memory, Strategy, overrides, owners, parts
@@ -128,7 +129,7 @@ def _gradient(training: "Training", picked: Sequence[tuple[str, int]], term: str
     objective.zero_grad()
     objective.terms = alone
     try:
-        training.accumulate(picked)
+        train_gradient.forward_backward(training, picked)
     finally:
         objective.terms = whole
     return not_finite(training.model, gradients=True)
@@ -137,7 +138,7 @@ def _gradient(training: "Training", picked: Sequence[tuple[str, int]], term: str
 def _hooked(training: "Training", picked: Sequence[tuple[str, int]]) -> Fault | None:
     """The part whose `gradients` spoils a gradient that was finite before it."""
     training.objective.zero_grad()
-    training.accumulate(picked)
+    train_gradient.forward_backward(training, picked)
     for part, own in memories(training.strategy, training.memory):
         part.gradients(training.model, own, training.origin)
         if name := not_finite(training.model, gradients=True):

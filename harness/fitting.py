@@ -158,7 +158,7 @@ def _tried(setting: "Setting", strategies: Collection[Strategy]) -> tuple[int, s
 
 def two_steps(setting: "Setting", strategy: Strategy, rows: int) -> bool:
     """Whether two steps of two micro-batches can be taken: the second has gradients, moments and activations at once."""
-    from harness import optimizer
+    from harness import optimizer, train_gradient
     from harness.errors import out_of_memory
     from harness.train import Training
 
@@ -166,7 +166,7 @@ def two_steps(setting: "Setting", strategy: Strategy, rows: int) -> bool:
     try:
         training = Training(strategy, replace(setting, budget=budget, micro_batch=rows), seed=0)
         for _ in range(2):
-            training.accumulate(training.reader.read())
+            train_gradient.forward_backward(training, training.reader.read())
             optimizer.step(training.optimizer, budget.peak, training.chance)
             training.optimizer.zero_grad()
     except Exception as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from harness.distance import distance
 from harness.files import read_table, writing
 from harness.model import tensors
 from harness.plan import Budget
@@ -82,8 +83,8 @@ class Milestones:
             with training.as_stored():
                 bits = asked.bits()
             keep(folder, update, update * budget.batch * budget.length, items, bits)
-            distance = training.distance(tensors(ready.base.folder))
-            return changes(items, bits) | ({} if distance is None else {"distance": distance})
+            moved = distance(training, tensors(ready.base.folder))
+            return changes(items, bits) | ({} if moved is None else {"distance": moved})
 
         return evaluate
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from harness import train_gradient
 from harness.checkpoint import State, flatten, random_state, restore_random, unflatten
 from harness.diagnosis import memories, not_finite
 from harness.errors import TrialError, out_of_memory, too_large
@@ -50,7 +51,7 @@ def accumulate(training: "Training", picked: Sequence[tuple[str, int]]) -> tuple
     while True:
         undo = remembered(training, "weigh", "observe", "loss")
         try:
-            return training.accumulate(picked)
+            return train_gradient.forward_backward(training, picked)
         except Exception as error:
             if not out_of_memory(error):
                 raise

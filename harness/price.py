@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.distance import distance
 from harness.errors import out_of_memory
 from harness.memory import peak_memory
 from harness.plan import Plan, Trial
@@ -92,7 +93,7 @@ def spent(training: "Training", earlier: Mapping[str, Any] | None) -> dict[str, 
     if earlier is not None:
         own |= {key: earlier[key] for key in own}
         added = {key: earlier.get(key, 0) + value for key, value in added.items()}
-    facts = {**training.memory.facts, "distance": training.distance()}
+    facts = {**training.memory.facts, "distance": distance(training)}
     facts |= {} if earlier is None else {"shared_with": earlier["arm"]}
     return own | added | {"peak_memory_bytes": peak_memory(), "facts": facts, "device": str(training.accelerator.device)}
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness import arithmetic
 from harness.errors import TrialError, one_line, said
 from harness.hooks import failure
 from harness.objective import Objective
+from harness.origin import TrialOrigin
 from harness.plan import Budget
 from harness.strategy import NEW, OLD, TASK, Course, Memory, Strategy, Table, owners
 from harness.text import Kept, mix, rows_at
@@ -58,6 +61,26 @@ class Setting:
     def with_steps(self, steps: int) -> "Setting":
         """The same setting for so many updates."""
         return replace(self, budget=replace(self.budget, steps=steps))
+
+    def origin(self, seed: int, device: torch.device, autocast: Callable[[], Any]) -> TrialOrigin:
+        """Where a trial comes from; models beside the trained one are kept as it is."""
+        engine = self.budget.engine
+        fitted = partial(arithmetic.fitted, engine=engine, start=self.start)
+        return TrialOrigin(
+            budget=replace(self.budget),
+            seed=seed,
+            tables=dict(self.tables),
+            keys=self.keys,
+            cache=self.cache,
+            load=partial(fitted, self.load),
+            device=device,
+            autocast=autocast,
+            start=self.start,
+            others={name: partial(fitted, load) for name, load in self.models.items()},
+            held=self.held,
+            finished=partial(fitted, partial(self.control, seed)) if self.control else None,
+            quantise=arithmetic.quantised if engine.reference_weights == "int8" else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from harness import arithmetic, optimizer, stopping
@@ -26,11 +24,10 @@ from harness.files import Log
 from harness.hooks import failure
 from harness.memory import peak_memory
 from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse, told
-from harness.objective import Objective, Weighting, multiplied
-from harness.origin import TrialOrigin
-from harness.reader import MicroBatch, Reader, Setting
+from harness.objective import Objective, multiplied
+from harness.reader import Reader, Setting
 from harness.saving import Saving
-from harness.strategy import CROSS_ENTROPY, Chunk, Memory, Strategy, overrides, owners, parts
+from harness.strategy import CROSS_ENTROPY, Chunk, Memory, Strategy, overrides, owners
 
 Show = Callable[[int, int, Mapping[str, float]], None]
 """(updates done, updates in all, what the last one logged)."""
@@ -57,22 +54,7 @@ class Training:
         self.accelerator, engine = Accelerator(mixed_precision="no"), budget.engine  # precision is ours: fp16 on CPUs too
         device = self.accelerator.device
         self.autocast = partial(arithmetic.autocast, engine, device)
-        fitted = partial(arithmetic.fitted, engine=engine, start=setting.start)
-        self.origin = TrialOrigin(
-            replace(budget),
-            seed,
-            dict(setting.tables),
-            setting.keys,
-            setting.cache,
-            partial(fitted, setting.load),
-            device,
-            self.autocast,
-            setting.start,
-            {name: partial(fitted, load) for name, load in setting.models.items()},
-            setting.held,
-            partial(fitted, partial(setting.control, seed)) if setting.control else None,
-        )
-        self.origin.quantise = arithmetic.quantised if engine.reference_weights == "int8" else None
+        self.origin = setting.origin(seed, device, self.autocast)
         self.memory = self._set_up()
         self.setup_read, self.setup_drawn = self.origin.tokens_read, self.origin.tokens_drawn
         self.setup_reference = self.origin.reference_tokens
@@ -183,59 +165,6 @@ class Training:
             self.strategy.gradients(self.model, self.memory, self.origin)
         return {name: float(total) / divisor(name) for name, total in sums.items()}
 
-    def accumulate(self, picked: Sequence[tuple[str, int]]) -> tuple[dict[str, Tensor], Callable[[str], float]]:
-        """Forward and backward over the micro-batches of a step; the sums of its terms, and their divisors."""
-        batches = self._micro_batches(picked)
-        weights = [self.strategy.weigh(batch, self.memory) for batch in batches]
-        counts = {name: self._positions(name, batches, weights) for name in self._named(n for given in weights for n in given)}
-        budget, processes = self.setting.budget, self.accelerator.num_processes
-        predicted = float(budget.batch * (budget.length - 1))
-        sums: dict[str, Tensor] = {}
-        for i, (batch, given) in enumerate(zip(batches, weights, strict=True)):
-            last = i == len(batches) - 1
-            weighting = Weighting(predicted, given, counts, self.loss_scale.factor)
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.prepared):
-                beside = self.strategy.observe(batch, self.memory)
-                with self.autocast():
-                    total, terms = self.prepared(batch.tokens, weighting, beside, self.memory)
-                (total * processes).backward()  # gradients are averaged over processes: this undoes it
-                del beside, total  # or they would stand beside those of the next micro-batch
-            crash_point("in-accumulation")
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0) + value
-        if processes > 1:
-            nothing = torch.zeros((), device=self.accelerator.device)
-            sums = {name: self._summed(sums.get(name, nothing)) for name in self._named(sums)}
-        return sums, Weighting(predicted, {}, counts).divisor
-
-    def _named(self, own: Iterable[str]) -> list[str]:
-        """Names of terms that any process has, in one order: rows of one process may bring a term that others lack."""
-        return sorted({name for names in gather_object([list(own)]) for name in names})
-
-    def _positions(self, term: str, batches: Sequence[MicroBatch], weights: Sequence[Mapping[str, Tensor]]) -> float:
-        """Positions of the global step at which a term counts: all of a micro-batch that it was given no weights for."""
-        own = sum(
-            int(given[term].count_nonzero()) if term in given else batch.tokens[:, 1:].numel()
-            for batch, given in zip(batches, weights, strict=True)
-        )
-        return float(self._summed(torch.tensor(float(own)))) if self.accelerator.num_processes > 1 else float(own)
-
-    def _summed(self, value: Tensor) -> Tensor:
-        """Over processes."""
-        total: Any = self.accelerator.reduce(value.to(self.accelerator.device), "sum")
-        return total
-
-    def _micro_batches(self, picked: Sequence[tuple[str, int]]) -> list[MicroBatch]:
-        """This process's rows of the step, in fixed pieces."""
-        mine = picked[self.accelerator.process_index :: self.accelerator.num_processes]
-        size = self.micro_batch
-        return [self._batch(mine[start : start + size]) for start in range(0, len(mine), size)]
-
-    def _batch(self, picked: Sequence[tuple[str, int]]) -> MicroBatch:
-        tokens = self.reader.tokens(picked)
-        sources, rows = zip(*picked, strict=True)
-        return MicroBatch(tokens.to(self.accelerator.device), sources, rows, self.objective, self.origin.autocast)
-
     @contextlib.contextmanager
     def as_stored(self) -> Iterator[Any]:
         """The model as it would be stored now, in fp32; afterwards it is trained on as before."""
@@ -262,23 +191,6 @@ class Training:
     def best(self) -> int:
         """The update of the checkpoint with the lowest loss on held-out new text, the first of equals; 0: none was measured."""
         return min(((loss, update) for update, loss in self.held), default=(0.0, 0))[1]
-
-    @torch.no_grad()
-    def distance(self, base: Iterable[tuple[str, Tensor]] | None = None) -> float | None:
-        """||theta - theta_base|| / ||theta_base||, over all tensors that both have; None where none are, or blocks were added.
-
-        base    the base's tensors, where they can be had for less than loading it
-        """
-        if any(part.renames == "for good" for part in parts(self.strategy)):
-            return None
-        if base is None:
-            base = (self.origin.loaded.model if self.origin.loaded else self.setting.load()).named_parameters()
-        moved, whole, now = 0.0, 0.0, dict(self.model.named_parameters())
-        for name, before in base:
-            if name in now:
-                moved += float((now[name].cpu().float() - before.cpu().float()).double().square().sum())
-                whole += float(before.cpu().float().double().square().sum())
-        return math.sqrt(moved / whole) if whole else None
 
     def release(self) -> None:
         """Give back gradients and optimizer state: only scoring follows."""

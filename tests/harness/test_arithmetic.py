@@ -20,6 +20,7 @@ from harness.plan import Engine
 from harness.strategy import Combined, Memory, Strategy
 from harness.testing import NotApplicable, frozen_weights_stay, neutral_is_the_control, no_pull_at_the_base, resumes_anywhere
 from harness.train import Training, train
+from harness.train_gradient import one_batch
 from strategies.ewc import EWC
 from strategies.kl import KL
 from strategies.lora import LoRA
@@ -147,7 +148,7 @@ def test_training_reference_and_held_out_loss_see_the_same_documents(tmp_path: P
     losses = {}
     for mask in (False, True):
         run = Training(KL(0.5), tiny_setting(tmp_path, Engine(document_mask=mask), start=9), 1)
-        batch = run._batch([("new", row) for row in range(BATCH)])
+        batch = one_batch(run, [("new", row) for row in range(BATCH)])
         assert (batch.tokens == 9).any()
         losses[mask] = batch.losses()
         assert torch.equal(run.origin.base.losses(batch.tokens), losses[mask])

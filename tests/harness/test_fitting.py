@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from harness import fitting
+from harness import fitting, train_gradient
 from harness.bench import BATCH, LENGTH, same_bits, tiny_model, tiny_setting
 from harness.plan import Engine
 from harness.settings import settings
@@ -127,20 +127,20 @@ def test_what_a_token_keeps_is_not_reckoned_too_low(kind: str, attention: str, l
 def test_the_steps_that_are_tried_are_real(strategy: Strategy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two steps of two micro-batches through the loop's own forward and backward; too large is found out, not raised."""
     seen: list[int] = []
-    whole = Training._batch
+    whole = train_gradient.one_batch
 
-    def batch(self: Training, picked: Any) -> Any:
+    def batch(training: Training, picked: Any) -> Any:
         seen.append(len(picked))
-        return whole(self, picked)
+        return whole(training, picked)
 
-    monkeypatch.setattr(Training, "_batch", batch)
+    monkeypatch.setattr(train_gradient, "one_batch", batch)
     assert fitting.two_steps(tiny_setting(tmp_path), strategy, 2)
     assert seen == [2] * 4
 
-    def short(self: Training, picked: Any) -> Any:
+    def short(training: Training, picked: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(Training, "_batch", short)
+    monkeypatch.setattr(train_gradient, "one_batch", short)
     assert not fitting.two_steps(tiny_setting(tmp_path), strategy, 1)
 
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import optimizer, resume
+from harness import objective, optimizer, resume, train_gradient
 from harness import reader as reading
-from harness import train as engine
 from harness.strategy import Batch, Chunk, Memory, Origin, Strategy
 from harness.testing import LAWS, check_law, check_strategy
 from strategies.curriculum import Curriculum
@@ -215,22 +214,22 @@ def test_a_docstring_without_its_words_is_named() -> None:
 
 def test_a_penalty_on_every_micro_batch_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trap that dilutes or repeats EWC: the hook runs once a micro-batch instead of once a step."""
-    accumulate = engine.Training.accumulate
+    whole = train_gradient.forward_backward
 
-    def repeated(self: Any, picked: Any) -> Any:
-        found = accumulate(self, picked)
-        for _ in self._micro_batches(picked)[1:]:
-            self.strategy.gradients(self.model, self.memory, self.origin)
+    def repeated(training: Any, picked: Any) -> Any:
+        found = whole(training, picked)
+        for _ in train_gradient.micro_batches(training, picked)[1:]:
+            training.strategy.gradients(training.model, training.memory, training.origin)
         return found
 
-    monkeypatch.setattr(engine.Training, "accumulate", repeated)
+    monkeypatch.setattr(train_gradient, "forward_backward", repeated)
     with pytest.raises(AssertionError, match="micro-batches of 2 rows change the gradient of EWC"):
         check_law(EWC, "micro_batches_change_rounding_only")
 
 
 def test_a_mean_of_micro_batch_means_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Selected positions do not fall evenly into micro-batches; a divisor of each its own re-weights them."""
-    divisor = engine.Weighting.divisor
+    divisor = objective.Weighting.divisor
 
     def own(self: Any, term: str) -> float:
         given = self.weights.get(term)
@@ -242,14 +241,14 @@ def test_a_mean_of_micro_batch_means_is_caught(monkeypatch: pytest.MonkeyPatch) 
             return {"cross_entropy": (ranks <= torch.tensor(batch.rows).unsqueeze(1) % 7).float()}
 
     assert check_law(Selects, "micro_batches_change_rounding_only") is None
-    monkeypatch.setattr(engine.Weighting, "divisor", own)
+    monkeypatch.setattr(objective.Weighting, "divisor", own)
     with pytest.raises(AssertionError, match="micro-batches of 2 rows change"):
         check_law(Selects, "micro_batches_change_rounding_only")
 
 
 def test_an_iterator_that_starts_again_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed training that reads the head of the data once more."""
-    monkeypatch.setattr(engine.Reader, "skip", lambda self, updates: None)
+    monkeypatch.setattr(reading.Reader, "skip", lambda self, updates: None)
     with pytest.raises(AssertionError, match="no longer gives the rows that its checkpoint at 1 had read"):
         check_law(Replay, "resumes_anywhere")
 
@@ -283,15 +282,15 @@ def test_a_share_cut_to_whole_rows_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_weight_decay_on_frozen_tensors_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """An optimizer that holds all weights decays those too whose gradient is zero instead of absent."""
-    accumulate = engine.Training.accumulate
+    whole = train_gradient.forward_backward
 
-    def filled(self: Any, picked: Any) -> Any:
-        found = accumulate(self, picked)
-        for p in self.model.parameters():
+    def filled(training: Any, picked: Any) -> Any:
+        found = whole(training, picked)
+        for p in training.model.parameters():
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         return found
 
-    monkeypatch.setattr(engine.Training, "accumulate", filled)
+    monkeypatch.setattr(train_gradient, "forward_backward", filled)
     assert check_law(Freeze, "frozen_weights_stay") is None
     monkeypatch.setattr(
         optimizer, "decayed", lambda model, decay: [{"params": list(model.parameters()), "weight_decay": decay}]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness import resume
 from harness.bench import BATCH, LENGTH, STEPS, same_bits, tiny_model, tiny_setting, tiny_tables
+from harness.distance import distance
 from harness.errors import RecordError, TrialError
 from harness.optimizer import decayed
 from harness.plan import Engine
@@ -209,9 +210,9 @@ def test_distance_is_the_same_from_files_as_from_the_loaded_base(tmp_path: Path)
     base = [(name, p.detach()) for name, p in tiny_model().named_parameters()]
     apart = sum(float((training.model.get_parameter(n).detach() - p).double().square().sum()) for n, p in base)
     wanted = math.sqrt(apart / sum(float(p.double().square().sum()) for _, p in base))
-    assert training.distance() == pytest.approx(wanted, rel=1e-6)
-    assert training.distance(base) == pytest.approx(wanted, rel=1e-6)
-    assert training.distance([("another.name", base[0][1])]) is None
+    assert distance(training) == pytest.approx(wanted, rel=1e-6)
+    assert distance(training, base) == pytest.approx(wanted, rel=1e-6)
+    assert distance(training, [("another.name", base[0][1])]) is None
 
 
 def stop_after(training: Training, folder: Path, update: int) -> None:
@@ -329,11 +330,11 @@ def test_selected_positions_count_over_the_whole_step(micro_batch: int, tmp_path
 
 def test_the_distance_is_relative_to_the_base(tmp_path: Path) -> None:
     training = Training(Strategy(), tiny_setting(tmp_path), 1)
-    assert training.distance() == 0
+    assert distance(training) == 0
     with torch.no_grad():
         for p in training.model.parameters():
             p.mul_(1.25)
-    assert training.distance() == pytest.approx(0.25)
+    assert distance(training) == pytest.approx(0.25)
 
 
 def test_half_precision_trains_near_single(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 from harness import resume
 from harness.bench import VOCABULARY, tiny_setting
 from harness.checkpoint import Checkpoints
+from harness.distance import distance
 from harness.errors import InputError
 from harness.model import load_model
 from harness.registry import arm
@@ -89,7 +90,7 @@ def test_trained_it_keeps_old_blocks_and_others_can_load_it(family: str, tmp_pat
     model: Any = training.model
     assert places(model) == [2, 5]
     assert training.memory.facts == {"blocks": 6, "blocks_added": 2}
-    assert training.distance() is None
+    assert distance(training) is None
     fresh = strategy.adapt(base(family))
     for name, p in model.named_parameters():
         new = ".layers.2." in name or ".layers.5." in name

@@ -13,6 +13,7 @@ from harness.bench import LENGTH, tiny_model, tiny_setting
 from harness.plan import Budget
 from harness.strategy import NEW, OLD, Combined, Strategy
 from harness.train import Training
+from harness.train_gradient import one_batch
 from strategies.flow import Flow
 from strategies.replay import Replay
 from strategies.rho1 import Rho1
@@ -122,7 +123,7 @@ def test_a_large_weight_leaves_no_row_without_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_the_kept_share_is_the_quantile_and_is_reported(share: float, tmp_path: Path) -> None:
     training = Training(TokenMask(share), tiny_setting(tmp_path), 1)
-    batch = training._batch([(NEW, row) for row in range(23)])
+    batch = one_batch(training, [(NEW, row) for row in range(23)])
     kept = training.strategy.weigh(batch, training.memory)["cross_entropy"]
     assert float(kept.sum()) == round(share * 23 * 11) == round(training.memory.facts["kept_share"] * 23 * 11)
     assert base_losses(new_rows())[kept == 1].max() < base_losses(new_rows())[kept == 0].min()
@@ -152,7 +153,7 @@ def test_the_threshold_lies_between_two_losses(share: float, value: float) -> No
 @pytest.mark.parametrize("share", [0.05, 0.33, 0.6])
 def test_rho1_takes_its_share_of_each_row(share: float, tmp_path: Path) -> None:
     training = Training(Rho1(share), tiny_setting(tmp_path), 1)
-    batch = training._batch([(NEW, 1), (OLD, 2), (NEW, 9)])
+    batch = one_batch(training, [(NEW, 1), (OLD, 2), (NEW, 9)])
     kept = training.strategy.weigh(batch, training.memory)["cross_entropy"]
     count = max(1, round(share * 11))
     assert kept.sum(1).tolist() == [count, 11, count]
