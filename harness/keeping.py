@@ -55,6 +55,8 @@ def finished_model(trial: Path, who: str) -> "nn.Module":
         raise TrialError(f"{who} the weights of {trial}, which were not kept; {anew(trial)}")
     if reason := damage(weights):
         raise TrialError(f"{who} the weights of {trial}, which are damaged: {reason}; {anew(trial)}")
+    if weights_digest(weights) != _result(trial)["weights"]:
+        raise TrialError(f"{who} the weights of {trial}, which are not those that were trained there; {anew(trial)}")
     return load_model(weights)
 
 
@@ -85,7 +87,8 @@ def drop_weights(plan: Plan, strategies: Mapping[str, Strategy], folder: Path) -
     if policy == "best":
         for arm in plan.arms:
             seeds = [trial for trial in done if trial.arm == arm]
-            kept |= set(sorted(seeds, key=lambda trial: results[trial]["held_loss"])[:1])
+            measured = all("held_loss" in results[trial] for trial in seeds)  # none is, of a run that began by keeping all
+            kept |= set(sorted(seeds, key=lambda trial: results[trial]["held_loss"])[:1] if measured else seeds)
     for trial in done:
         if trial not in kept:
             drop(folder / trial.folder / "weights")

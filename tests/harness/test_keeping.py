@@ -121,3 +121,20 @@ def test_the_best_checkpoint_is_scored_of_all_arms_at_once(harness: Harness, tmp
 def test_the_best_is_chosen_among_checkpoints_at_the_same_updates(every: Any) -> None:
     with pytest.raises(InputError, match="give --checkpoint-every a number of updates, as in 200"):
         scored_at(settings({"score": "best", "checkpoint_every": every}, "here"))
+
+
+def test_a_run_that_kept_all_may_go_on_with_the_best_and_keeps_what_was_not_measured(harness: Harness, tmp_path: Path) -> None:
+    assert harness("--strategies", "low_lr", "--seeds", 1) == (0, "")
+    assert harness("--strategies", "low_lr", "--seeds", 2, "--keep-weights", "best") == (0, "")
+    assert weights(tmp_path / "out") == {f"{arm}/seed-{seed}" for arm in ("none", "low_lr") for seed in (1, 2)}
+
+
+def test_weights_of_another_trial_are_not_gone_on_from(harness: Harness, tmp_path: Path) -> None:
+    assert harness("--strategies", "low_lr", "--seeds", 1) == (0, "")
+    ours, other = (tmp_path / "out" / arm / "seed-1" / "weights" for arm in ("none", "low_lr"))
+    shutil.rmtree(ours)
+    shutil.copytree(other, ours)
+    code, err = harness("--strategies", "low_lr,wise:alpha=0.5", "--seeds", 1)
+    assert (code, "wise-alpha-0.5/seed-1" in err) == (1, True)
+    said = [result.facts["error"] for result in read(tmp_path / "out").trials if result.status == "failed"]
+    assert [", which are not those that were trained there; delete out/none/seed-1" in each for each in said] == [True]
