@@ -1,6 +1,7 @@
 """Files that are whole or absent (written beside, flushed, renamed) and say when they were damaged; one owner a folder."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -86,22 +87,42 @@ def read_table(path: Path) -> pd.DataFrame:
         raise RecordError(f"{path} is damaged ({type(error).__name__}); delete it and run the same command again") from error
 
 
+def _lines(path: Path, count: int) -> list[bytes]:
+    """The first lines of a file."""
+    return path.read_bytes().splitlines(keepends=True)[:count] if path.exists() else []
+
+
+def refuse_changed(path: Path, lines: int, digest: str) -> None:
+    """Refuse a log whose first lines are not those that a checkpoint knew."""
+    if hashlib.sha256(b"".join(_lines(path, lines))).hexdigest() != digest:
+        raise RecordError(f"{path} is not as it was written; delete {path.parent} and run the same command again")
+
+
 class Log:
     """An append-only file of JSON lines that a restart cuts back to the lines its checkpoint knew."""
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:keep] if path.exists() else []
-        if len(lines) < keep or (lines and not lines[-1].endswith("\n")):
+        lines = _lines(path, keep)
+        if len(lines) < keep or (lines and not lines[-1].endswith(b"\n")):
             raise RecordError(
                 f"{path} has fewer whole lines than the {keep} that its checkpoint knew; delete the trial's folder"
             )
-        write_text(path, "".join(lines))
+        with writing(path) as beside:
+            beside.write_bytes(b"".join(lines))
+        self.name, self._written = path.name, hashlib.sha256(b"".join(lines))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Add a line."""
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        line = json.dumps(row, allow_nan=False) + "\n"
+        self._file.write(line)
+        self._written.update(line.encode())
+
+    @property
+    def digest(self) -> str:
+        """Of all its lines."""
+        return self._written.hexdigest()
 
     def flush(self) -> None:
         """Bring all lines to the disk."""

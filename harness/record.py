@@ -108,10 +108,10 @@ class Result:
 
     @cached_property
     def training(self) -> pd.DataFrame:
-        """training.jsonl: one row an update; a torn last line (a kill while writing) is left out."""
+        """training.jsonl: one row an update; a torn line (a kill while writing) is left out."""
         path = self._as_written("training.jsonl")
         rows = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             with contextlib.suppress(json.JSONDecodeError):
                 rows.append(json.loads(line))
         return pd.DataFrame(rows)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from harness import optimizer
 from harness.checkpoint import State, check_apart, flatten, random_state, restore_random, unflatten
+from harness.diagnosis import memories
 from harness.errors import TrialError
 from harness.hooks import failure
 from harness.plan import digest
@@ -39,7 +40,14 @@ def state(training: "Training") -> State:
     numbers |= {"tokens_read": training.origin.tokens_read - training.setup_read}
     numbers |= {"tokens_drawn": training.origin.tokens_drawn - training.setup_drawn}
     numbers |= {"rate_area": training.rate_area, "moving": moving.numbers, "random": chance.numbers}
+    numbers |= {"log": [{name: float(value) for name, value in log.items()} for log in _logs(training)]}
     return State({**tensors, **moving.tensors, **chance.tensors}, numbers)
+
+
+def _logs(training: "Training") -> list[dict[str, Any]]:
+    """What the arm's hooks logged last, and what those of each part did: it stands in every line until they log it anew."""
+    whole = training.memory
+    return [memory.log for memory in (whole, *(own for _, own in memories(training.strategy, whole)))]
 
 
 def moving_memory(training: "Training", others: Mapping[str, Tensor]) -> State:
@@ -67,6 +75,9 @@ def restore(training: "Training", state: State) -> None:
     training.earlier_reference = state.numbers["reference_tokens"] - training.origin.reference_tokens
     training.origin.tokens_read = training.setup_read + state.numbers["tokens_read"]
     training.origin.tokens_drawn = training.setup_drawn + state.numbers["tokens_drawn"]
+    for log, kept in zip(_logs(training), state.numbers["log"], strict=True):
+        log.clear()
+        log.update(kept)
     training.held = [(update, loss) for update, loss in state.numbers["held"]]
     training.reader.skip(training.update)
     if training.reader.positions != state.numbers["positions"]:

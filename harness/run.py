@@ -21,6 +21,7 @@ from harness.price import Cost
 from harness.record import TRAJECTORY, Result, read, write_plan
 from harness.resolve import Ready
 from harness.sealed import drop
+from harness.stopping import insist
 from harness.trackers import followed
 
 if TYPE_CHECKING:
@@ -156,8 +157,10 @@ def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None
         facts = _train_and_score(ready, trial, folder, watch, seen)
         write_facts(folder / "result.json", {**named, "status": "done", **facts})
     except (Exception, SystemExit) as problem:  # a trial that fails is a row that says so; the others go on
+        insist()
         error = str(problem) if isinstance(problem, HarnessError) else said(problem)
         write_facts(folder / "result.json", {**named, "status": "failed", "error": error})
+    insist()
     free()  # before the next one loads its models
     _drop(ready)
     watch.end(trial.folder, error, time.perf_counter() - began)

@@ -10,7 +10,7 @@ import torch
 from harness import resume, stopping
 from harness.checkpoint import Checkpoints
 from harness.errors import TrialError
-from harness.files import Log
+from harness.files import Log, refuse_changed
 from harness.objective import Objective
 from harness.origin import untouched
 
@@ -33,6 +33,8 @@ class Saving:
         """Go on from the newest checkpoint that is whole; sentences that name the damaged ones."""
         state = self.checkpoints.newest()
         if state is not None:
+            for name, digest in state.numbers["logs"].items():
+                refuse_changed(self.checkpoints.folder.parent / name, state.numbers["update"], digest)
             resume.restore(self.training, state)
         where = f"{self.checkpoints.folder.parent} goes on from update {self.training.update}"
         return [f"the checkpoint {damaged}; {where}" for damaged in self.checkpoints.passed_over]
@@ -46,7 +48,9 @@ class Saving:
         if due or signal:
             for log in logs:
                 log.flush()
-            self.checkpoints.write(training.update, resume.state(training), [training.best])
+            state = resume.state(training)
+            state.numbers["logs"] = {log.name: log.digest for log in logs}
+            self.checkpoints.write(training.update, state, [training.best])
             self._last = time.monotonic()
         if signal:
             raise stopping.Stopped(signal, f" after update {training.update} of {steps} of {self.checkpoints.folder.parent}")

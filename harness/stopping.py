@@ -18,17 +18,25 @@ class Stopped(BaseException):
 
 
 class _Asked:
-    """The signal that came while a training was under way, and whether one is."""
+    """The signal that came while a training was under way, whether one is, and the signal that ended all at once."""
 
     number: int | None = None
     training = False
+    raised: int | None = None
 
 
 def _ask(number: int, _: Any) -> None:
     """A first signal waits for the end of the update; a second one, or one outside of a training, ends at once."""
     if not _Asked.training or _Asked.number is not None:
+        _Asked.raised = number
         raise Stopped(number)
     _Asked.number = number
+
+
+def insist() -> None:
+    """End after all, where something caught what a signal raised: an import makes an error of its own of it."""
+    if _Asked.raised is not None:
+        raise Stopped(_Asked.raised)
 
 
 @contextlib.contextmanager
@@ -40,7 +48,11 @@ def heeded() -> Iterator[None]:
     before = {number: signal.signal(number, _ask) for number in SIGNALS}
     try:
         yield
+    except Exception:
+        insist()
+        raise
     finally:
+        _Asked.raised = None
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -48,12 +60,20 @@ def heeded() -> Iterator[None]:
 @contextlib.contextmanager
 def between_updates() -> Iterator[None]:
     """A training: a signal waits until `asked` is looked at, at the latest until the training's end."""
+    insist()
     _Asked.number, _Asked.training = None, True
     try:
         yield
-        waits = _Asked.number
+    except Exception:  # a training that fails is no reason to begin the next one
+        _end()
+        raise
     finally:
-        _Asked.number, _Asked.training = None, False
+        _Asked.training = False
+    _end()
+
+
+def _end() -> None:
+    waits, _Asked.number = _Asked.number, None
     if waits is not None:
         raise Stopped(waits)
 

@@ -1,12 +1,16 @@
 """A trial is saved where that is due; the newest whole checkpoint wins, a damaged one is named; saving changes no bit."""
 
+import contextlib
+import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.bench import HELD, same_bits, tiny_setting, tiny_tables, trained_weights
 from harness.checkpoint import random_state
@@ -14,7 +18,7 @@ from harness.errors import RecordError, TrialError
 from harness.objective import Objective
 from harness.rows import Facts, Rows
 from harness.saving import HELD_ROWS, held_loss
-from harness.strategy import Strategy
+from harness.strategy import Combined, Memory, Strategy
 from harness.train import Training, train
 
 
@@ -217,3 +221,46 @@ def test_without_held_out_rows_there_is_no_best(tmp_path: Path) -> None:
     nothing = Rows(tiny_tables()[HELD].array[:0], Facts(0, 0, 0, 0, 0, True))
     with pytest.raises(TrialError, match="the new text has no held-out row to compare checkpoints on; give more text"):
         train(training(tmp_path, checkpoint_every=2, keep_best=True, held=lambda: nothing), tmp_path)
+
+
+OF_LOGS = {
+    "a digit": lambda lines: [lines[0].replace(b"e", b"E", 1), *lines[1:]],
+    "a line fewer": lambda lines: [*lines[1:], lines[-1], lines[-1]],
+    "no words": lambda lines: [b"\xff" + lines[0], *lines[1:]],
+}
+
+
+@pytest.mark.parametrize("harm", OF_LOGS)
+def test_a_log_that_was_changed_since_it_was_saved_is_refused(harm: str, tmp_path: Path) -> None:
+    stopped(tmp_path, 4, checkpoint_every=2)
+    log = tmp_path / "training.jsonl"
+    log.write_bytes(b"".join(OF_LOGS[harm](log.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(RecordError, match=r"training\.jsonl is not as it was written; delete .* and run the same command"):
+        train(training(tmp_path, checkpoint_every=2), tmp_path)
+
+
+@dataclass(frozen=True)
+class Rarely(Strategy):
+    """Logs at its second update alone."""
+
+    def weights(self, model: Any, memory: Memory, origin: Any) -> None:
+        memory.moving["updates"] = memory.moving.get("updates", 0) + 1
+        if memory.moving["updates"] == 2:
+            memory.log["second"] = torch.tensor(2.0)
+
+
+@pytest.mark.parametrize("strategy", [Rarely(), Combined((Strategy(), Rarely()))])
+def test_what_was_logged_before_a_stop_stands_in_the_lines_after_it(strategy: Strategy, tmp_path: Path) -> None:
+    def logged(folder: Path, stop: int) -> list[float | None]:
+        def show(done: int, *_: Any) -> None:
+            if done == stop:
+                raise Stopped
+
+        for _ in range(2 if stop else 1):
+            with contextlib.suppress(Stopped):
+                train(Training(strategy, tiny_setting(tmp_path / "cache", checkpoint_every=2), 1), folder, show)
+            stop = 0
+        lines = (folder / "training.jsonl").read_text().splitlines()
+        return [json.loads(line).get("strategy.second") for line in lines]
+
+    assert logged(tmp_path / "stopped", 3) == logged(tmp_path / "whole", 0) == [None, 2, 2, 2, 2]

@@ -31,6 +31,24 @@ class InSetup(Strategy):
         return Memory()
 
 @dataclass(frozen=True)
+class Caught(Strategy):
+    again: bool = True
+
+    def setup(self, origin):
+        try:
+            send()
+        except BaseException as error:
+            if self.again:
+                raise RuntimeError("as an import does") from error
+        return Memory()
+
+@dataclass(frozen=True)
+class Failing(Strategy):
+    def gradients(self, model, memory, origin):
+        send()
+        raise ValueError("no")
+
+@dataclass(frozen=True)
 class InStep(Strategy):
     def gradients(self, model, memory, origin):
         memory.moving["updates"] = memory.moving.get("updates", 0) + 1
@@ -97,6 +115,19 @@ def test_a_set_up_ends_at_once(number: signal.Signals, code: int, harness: Harne
     assert harness("in_setup", number) == (code, f"harness: stopped by {number.name}; {AGAIN}\n")
     assert [path.name for path in (tmp_path / "out" / "in_setup" / "seed-1").iterdir()] == ["trial.json"]
     assert harness("in_setup") == (0, "")
+
+
+@pytest.mark.parametrize("arm", ["caught", "caught:again=false"])
+def test_a_signal_that_a_library_caught_still_ends_the_run(arm: str, harness: Harness, tmp_path: Path) -> None:
+    assert harness(f"{arm},in_step", signal.SIGTERM) == (143, f"harness: stopped by SIGTERM; {AGAIN}\n")
+    assert not (tmp_path / "out" / "in_step").exists()
+    assert not list((tmp_path / "out").glob("caught*/seed-1/weights"))
+    assert harness(f"{arm},in_step") == (0, "")
+
+
+def test_a_training_that_fails_while_a_signal_waits_ends_the_run(harness: Harness, tmp_path: Path) -> None:
+    assert harness("failing,in_step", signal.SIGINT) == (130, f"harness: stopped by SIGINT; {AGAIN}\n")
+    assert not (tmp_path / "out" / "in_step").exists()
 
 
 def test_a_scoring_ends_at_once_and_writes_no_half_of_it(
