@@ -27,7 +27,8 @@ def _every(value: Any) -> Any:
     match = re.fullmatch(r"(\d+\.?\d*)([smh])", value) if isinstance(value, str) else None
     if match is None:
         return number(value) if isinstance(value, str) else value
-    return timedelta(seconds=float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]])
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+    return timedelta(seconds=seconds) if seconds < timedelta.max.total_seconds() else value
 
 
 def _updates_or_time(value: Any) -> Any:
@@ -50,6 +51,8 @@ def _seeds(value: Any) -> Any:
     """3: seeds 1, 2 and 3; or a list of seeds."""
     if isinstance(value, bool):
         raise ValueError("give a number, or a list of seeds")
+    if isinstance(value, int) and value > 1000:
+        raise ValueError("at most 1,000 seeds are trained; give fewer")
     return range(1, value + 1) if isinstance(value, int) else value
 
 

@@ -58,7 +58,7 @@ def test_every_flag_can_stand_in_the_file(text: str, values: dict[str, Any], tmp
         ({"weight_decay": -1}, "here: weight_decay=-1: input should be greater than or equal to 0"),
         *[({"checkpoint_every": odd}, f"here: checkpoint_every={odd!r}: give a number of updates, as in 200, or a time, as in "
            "90s, 10m or 2h (checkpoint_every is: updates (200) or time (10m, 2h) between checkpoints of a trial; 0: none)")
-          for odd in (-1, "2 days", "0m", 2.5, True)],
+          for odd in (-1, "2 days", "0m", 2.5, True, "99999999999999h")],
         ({"keep_checkpoints": 0}, "here: keep_checkpoints=0: input should be greater than or equal to 1"),
         ({"seeds": [-1]}, "here: seeds=-1: input should be greater than or equal to 0"),
         ({"margin": {"accuracy": 0}}, "here: margin=0: input should be greater than 0"),
@@ -75,6 +75,7 @@ def test_what_cannot_be_meant_is_a_sentence(values: dict[str, Any], sentence: st
 @pytest.mark.parametrize(
     ("seeds", "words"),
     [
+        (10**12, "seeds=1000000000000: at most 1,000 seeds are trained; give fewer"),
         (0, "seeds=0: at least one seed is needed"),
         (-2, "seeds=-2: at least one seed is needed"),
         ([], "seeds=[]: at least one seed is needed"),
