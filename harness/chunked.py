@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from harness.errors import TrialError
+from harness.head import Bend
 from harness.hooks import wrong_term
 from harness.strategy import Chunk, ChunkView
 
@@ -51,6 +52,7 @@ class Work:
     terms: Callable[[Chunk], Mapping[str, Tensor]]
     size: int
     learning: bool
+    bend: Bend
     sums: dict[str, Tensor] = field(default_factory=dict)
 
     def chunks(self) -> Iterator[slice]:
@@ -113,8 +115,8 @@ class Chunked(torch.autograd.Function):
         total = hidden.new_zeros((), dtype=torch.float32)
         for part in work.chunks():
             h = hidden[part].detach().requires_grad_(wanted[0])
-            made = F.linear(h.detach().to(head.dtype), head, bias) if logits is None else logits[part]
-            total = total + slopes.add(work, part, h, made.detach().float().requires_grad_(any(wanted)), head)
+            made = F.linear(h.detach().to(head.dtype), head, bias) if logits is None else logits[part].detach()
+            total = total + slopes.add(work, part, h, work.bend.logits(made).requires_grad_(any(wanted)), head)
         ctx.grads = slopes
         return total
 
@@ -151,13 +153,14 @@ class Slopes(NamedTuple):
         if self.logits is not None:
             self.logits[part].add_(z.grad)
             return value.detach()
-        slope = z.grad.to(head.dtype)
+        made = work.bend.slope(z.grad, z.detach())
+        slope = made.to(head.dtype)
         if self.hidden is not None:
             self.hidden[part].add_(slope @ head)
         if self.weight is not None:
             _add_product(self.weight, slope.t(), h.detach().to(head.dtype))
         if self.bias is not None:
-            self.bias.add_(z.grad.sum(0))
+            self.bias.add_(made.sum(0))
         return value.detach()
 
 

@@ -62,11 +62,11 @@ class FrozenBase:
     @torch.no_grad()
     def logits(self, states: Tensor) -> Tensor:
         """(n, D) hidden states to (n, V) logits, fp32."""
-        if not self._objective.separable:
+        if self._objective.bend is None:
             return states.float()
         model: Any = self._objective.model
         with self.autocast():
-            return model.get_output_embeddings()(states).float()
+            return self._objective.bend.logits(model.get_output_embeddings()(states))
 
     def losses(self, tokens: Tensor) -> Tensor:
         """(b, T) token ids to (b, T-1) cross-entropies of the base, in nats."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.chunked import Chunked, Weighting, Work, parts
+from harness.head import Bend, bend_of
 from harness.strategy import CROSS_ENTROPY, Chunk
 
 Terms = Callable[[Chunk, Any], Mapping[str, Tensor]]
@@ -50,7 +51,8 @@ class Objective(nn.Module):
         self.terms = terms
         head: Any = model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
         self.size = chunk_size(head.weight.shape[0])
-        self.separable = _separable(model)
+        self.bend = bend_of(model)
+        """What makes logits of the head's output; None: the model makes them all at once."""
         self.tokens_seen = 0
         """Tokens of forward passes that nothing is learned from."""
 
@@ -72,6 +74,7 @@ class Objective(nn.Module):
             terms=lambda chunk: self.terms(chunk, memory),
             size=self.size,
             learning=torch.is_grad_enabled(),
+            bend=self.bend or Bend(),
         )
         head: Any = self.model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
         total = Chunked.apply(work, along["hidden"], along.get("logits"), head.weight, getattr(head, "bias", None))
@@ -80,7 +83,7 @@ class Objective(nn.Module):
     def states(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
         """(b, T-1, D) hidden states at the predicted positions; (b, T-1, V) logits where the head alone does not make them."""
         model: Any = self.model
-        if self.separable:
+        if self.bend:
             return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state[:, :-1], None
         out = model(input_ids=tokens, use_cache=False, output_hidden_states=True)
         return out.hidden_states[-1][:, :-1], out.logits[:, :-1]
@@ -92,37 +95,14 @@ class Objective(nn.Module):
         hidden, logits = self.states(tokens)
         head: Any = self.model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
         flat, targets = hidden.flatten(0, 1), tokens[:, 1:].flatten()
-        made = logits.flatten(0, 1) if logits is not None else None
-        found = [
-            F.cross_entropy((head(flat[part]) if made is None else made[part]).float(), targets[part], reduction="none")
-            for part in parts(len(targets), self.size)
-        ]
+        whole = logits.flatten(0, 1) if logits is not None else None
+        found, bend = [], self.bend or Bend()
+        for part in parts(len(targets), self.size):
+            made = head(flat[part]) if whole is None else whole[part]
+            found.append(F.cross_entropy(bend.logits(made), targets[part], reduction="none"))
         return torch.cat(found).view(tokens.shape[0], -1)
 
-
-LOUD = 1e4
-"""How much the head's output is amplified to see what a model does to it: a soft cap hardly bends small logits."""
-
-
-@torch.no_grad()
-def _separable(model: nn.Module) -> bool:
-    """Whether the output embedding alone turns the last hidden states into the model's own logits.
-
-    One short row is compared, the head's output amplified: soft caps, logit scales and adapters on the head show.
-    """
-    built: Any = model
-    head = built.get_output_embeddings()
-    if type(head) is not nn.Linear:
-        return False
-    modes = {module: module.training for module in built.modules()}
-    built.eval()
-    tokens = (torch.arange(8, device=head.weight.device) % head.weight.shape[0]).unsqueeze(0)
-    hook = head.register_forward_hook(lambda module, given, made: made * LOUD)  # pyright: ignore
-    try:
-        own = built(input_ids=tokens, use_cache=False).logits.float()
-        made = head(built.base_model(input_ids=tokens, use_cache=False).last_hidden_state).float()
-    finally:
-        hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
-    return bool(torch.allclose(own, made, rtol=1e-4, atol=1e-4 * LOUD))
+    @property
+    def told(self) -> str:
+        """How logits are made, as a record says it."""
+        return self.bend.told if self.bend else "whole logits"

@@ -95,7 +95,8 @@ def spent(training: "Training", earlier: Mapping[str, Any] | None) -> dict[str, 
         added = {key: earlier.get(key, 0) + value for key, value in added.items()}
     facts = {**training.memory.facts, "distance": distance(training)}
     facts |= {} if earlier is None else {"shared_with": earlier["arm"]}
-    return own | added | {"peak_memory_bytes": peak_memory(), "facts": facts, "device": str(training.accelerator.device)}
+    about = {"facts": facts, "head": training.objective.told, "device": str(training.accelerator.device)}
+    return own | added | about | {"peak_memory_bytes": peak_memory()}
 
 
 def _passes(training: "Training") -> dict[str, float]:

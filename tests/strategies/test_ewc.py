@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness.bench import tiny_model, tiny_setting, tiny_tables
 from harness.errors import InputError, TrialError
+from harness.head import Bend
 from harness.objective import Objective
 from harness.origin import TrialOrigin
 from harness.plan import Budget
@@ -359,4 +360,4 @@ def test_the_labels_are_drawn_from_the_models_distribution() -> None:
 
 def test_the_tables_of_the_laws_hold_enough_for_both_halves() -> None:
     assert len(tiny_tables()["old"]) >= 8
-    assert Objective(Softmax(False)).separable
+    assert Objective(Softmax(False)).bend == Bend()
