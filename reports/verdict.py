@@ -1,11 +1,11 @@
 """What was forgotten, and is it real? One sentence an arm, then what would make the sentences wrong."""
 
 from harness import forgetting as fg
-from harness.record import Result
 from harness.statistics import Estimate
 from reports import words
-from reports.arms import about, spent
-from reports.claims import Claim, Relation, claims, learned, primary
+from reports.arms import about
+from reports.cautions import warnings
+from reports.claims import Claim, Relation, claims, primary
 from reports.section import Finding, Findings, Section, Text, Tone, Warnings
 
 TONES: dict[str, Tone] = {"forgotten": "bad", "not forgotten": "good", "not enough evidence": "quiet"}
@@ -22,7 +22,6 @@ TAGS: dict[Relation, str] = {
     "same": "as the control",
     "unsettled": "standing not settled",
 }
-FEW_ITEMS = 300
 
 
 def section(study: fg.Study) -> Section:
@@ -174,96 +173,3 @@ def rule(study: fg.Study) -> str:
         f"a margin set before the run. Otherwise there is not enough evidence. Intervals contain {layers}; "
         "comparisons with the control are paired by item and corrected for the number of arms."
     )
-
-
-def warnings(study: fg.Study) -> list[str]:
-    """What a reader must know before using a sentence of this page."""
-    plan = study.record.plan
-    found = list(dict.fromkeys(note for note in (plan.get("suite_notes") or {}).values() if note))
-    if study.arms and max(len({t.seed for t in study.done if t.name == arm}) for arm in study.arms) == 1:
-        found.append(
-            "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
-            "Three seeds or more are needed for a claim about a strategy."
-        )
-    return found + _skipped(study) + _halved(study) + _unfinished(study) + _weak(study)
-
-
-def _skipped(study: fg.Study) -> list[str]:
-    """Trainings that left out steps: they learned from less than the others."""
-    steps = {trial: int(trial.facts.get("skipped_steps") or 0) for trial in study.done}
-    lines = [f"{_name(trial)}: {left_out} of {trial.facts['steps']}" for trial, left_out in steps.items() if left_out]
-    if not lines:
-        return []
-    return [
-        f"Steps were skipped, because their loss or gradient was not finite ({'; '.join(lines)}); their text was not learned."
-    ]
-
-
-def _halved(study: fg.Study) -> list[str]:
-    """Trainings that memory was too short for, as it was planned."""
-    lines = [
-        f"{_name(trial)}: {words.several(rows, 'row')} from update {update} on"
-        for trial in study.done
-        for update, rows in (trial.facts.get("halved") or [])[-1:]
-    ]
-    if not lines:
-        return []
-    planned = words.several(int(study.record.plan["micro_batch"]), "row")
-    return [
-        f"Memory ran out, and micro-batches were made smaller than the {planned} of the plan ({'; '.join(lines)}). "
-        "Every step still learned from the same rows: these trainings differ from what was planned by rounding alone."
-    ]
-
-
-def _unfinished(study: fg.Study) -> list[str]:
-    """Failed and missing trials, and what they would take."""
-    record = study.record
-    lines = [f"{_name(trial)} failed: {trial.facts.get('error') or 'no reason was stored'}" for trial in record.trials
-             if trial.status == "failed"]  # fmt: skip
-    missing = [trial for trial in record.trials if trial.status == "missing"]
-    if missing:
-        lines.append(f"Not yet run: {words.listing([_name(trial) for trial in missing])}.")
-    if lines:
-        times = [spent(t) + float((t.facts.get("seconds") or {}).get("score") or 0) for t in study.done]
-        count = sum(trial.status != "done" for trial in record.trials)
-        guess = f", about {words.duration(count * sum(times) / len(times))}" if times else ""
-        lines.append(f"The same command again does only what is missing ({words.several(count, 'trial')}{guess}).")
-    if record.base.status != "done":
-        lines.append("The base has not been scored; without it nothing can be compared.")
-    return lines
-
-
-def _name(trial: Result) -> str:
-    return f"{trial.name}, seed {trial.seed}"
-
-
-def _weak(study: fg.Study) -> list[str]:
-    """Where the evidence is thin, or the comparison has nothing to compare."""
-    lines: list[str] = []
-    keep, gain = primary(study), learned(study)
-    learning = study.figure(gain, study.control) if gain else None
-    if learning and learning.low <= 0:
-        lines.append("The control did not clearly learn the new text; what an arm keeps then proves little.")
-    losing = study.figure(keep, study.control) if keep else None
-    if losing and losing.low <= 0:
-        lines.append("The control did not clearly forget; this run cannot show that a strategy prevents forgetting.")
-    small = [s.task for s in study.tasks(fg.LOST) if len(s.items) < FEW_ITEMS]
-    if small:
-        lines.append(f"Fewer than {FEW_ITEMS} questions in {words.listing(small)}: small changes stay invisible there.")
-    kept = [s for s in study.samples.values() if not study.known(s) and _keeps(study, s.task)]
-    guessed = [s.task for s in kept if study.chance(s.task) is not None]
-    if guessed:
-        lines.append(
-            f"The base answers {words.listing(guessed)} no better than by guessing: what it does not know it cannot forget, "
-            "so these tasks are left out of the averages."
-        )
-    if unknown := [s.task for s in kept if study.chance(s.task) is None]:
-        lines.append(
-            f"Nobody said what guessing would score in {words.listing(unknown)}, so these tasks are left out of the averages; "
-            "give their chance in the suite."
-        )
-    return lines
-
-
-def _keeps(study: fg.Study, task: str) -> bool:
-    return study.record.tasks[task]["measures"] == "keep"

@@ -8,7 +8,7 @@ import pytest
 from harness import record
 from harness.forgetting import Study
 from harness.statistics import Estimate
-from reports import arms, verdict
+from reports import arms, cautions, verdict
 from reports.claims import Claim, claims, compare
 
 
@@ -48,7 +48,7 @@ def test_with_one_seed_every_sentence_says_this_checkpoint(tmp_path: Path, fabri
     found = sentences(folder)
     assert all(text.startswith("This checkpoint") for text in found.values())
     assert not any("strategy" in text for text in found.values())
-    assert any("under one seed" in warning for warning in verdict.warnings(study(folder)))
+    assert any("under one seed" in warning for warning in cautions.warnings(study(folder)))
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_standing_needs_both_axes(keeps: Any, learns: Any, expected: str) -> Non
 
 def test_failed_and_missing_trials_are_named_with_what_they_would_take(tmp_path: Path, fabricate: Any) -> None:
     recipe = fabricate.Recipe(seeds=(0, 1), failed=(("kl", 1),), missing=(("low_lr", 0), ("low_lr", 1)))
-    warnings = verdict.warnings(study(fabricate.run_folder(tmp_path, recipe)))
+    warnings = cautions.warnings(study(fabricate.run_folder(tmp_path, recipe)))
     assert "kl, seed 1 failed: the loss was not finite at update 17; try a lower rate, as in kl:lr=0.3" in warnings
     assert "Not yet run: low_lr, seed 0 and low_lr, seed 1." in warnings
     assert any("The same command again does only what is missing (3 trials, about 4 min" in line for line in warnings)
 
 
 def test_notes_of_suites_stand_in_the_verdict(run: Path, fabricate: Any) -> None:
-    assert fabricate.NOTE in verdict.warnings(study(run))
+    assert fabricate.NOTE in cautions.warnings(study(run))
 
 
 def test_nothing_is_claimed_on_rehearsed_text_alone(tmp_path: Path, fabricate: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from harness import record
 from harness.forgetting import LOST, LOST_REHEARSED, Study
-from reports import arms, page, provenance, tasks, tradeoff, verdict, words
+from reports import arms, cautions, page, provenance, tasks, tradeoff, verdict, words
 from reports.claims import claims
 from reports.section import Cell, Code
 
@@ -59,7 +59,7 @@ def test_an_unknown_chance_is_called_unknown(tmp_path: Path, fabricate: Any) -> 
     shown = {row[0]: row[3] for row in tasks.table(study, "accuracy").rows}
     assert shown["asked"] == "unknown"
     assert shown["facts"] == "12.5"
-    warned = " ".join(verdict.warnings(study))
+    warned = " ".join(cautions.warnings(study))
     assert "Nobody said what guessing would score in asked" in warned
     assert "asked no better than by guessing" not in warned
 
@@ -106,7 +106,7 @@ def test_what_was_rehearsed_stands_beside_in_text_and_tasks_with_intervals(run: 
 def test_a_note_that_several_suites_carry_is_said_once(tmp_path: Path, fabricate: Any) -> None:
     notes = dict.fromkeys(("world_general", "world_medical"), fabricate.NOTE)
     study = made(tmp_path, fabricate, seeds=(0,), arms={"none": fabricate.ARMS["none"]}, plan={"suite_notes": notes})
-    assert verdict.warnings(study).count(fabricate.NOTE) == 1
+    assert cautions.warnings(study).count(fabricate.NOTE) == 1
 
 
 def test_arms_are_placed_by_name(run: Path) -> None:

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from harness import record
 from harness.forgetting import UNITS, Study
-from reports import training, verdict, words
+from reports import cautions, training, words
 
 
 def test_tokens_a_second_are_those_of_the_whole_training(run: Path) -> None:
@@ -76,7 +78,7 @@ def test_skipped_steps_are_warned_of_and_leave_the_figures_alone(tmp_path: Path,
     after = training.health_row(next(t for t in study.done if t.name == "kl"))
     assert [*after[:3], *after[5:]] == [*before[:3], *before[5:]]
     assert "nan" not in after
-    said = [line for line in verdict.warnings(study) if "skipped" in line]
+    said = [line for line in cautions.warnings(study) if "skipped" in line]
     assert said == [
         "Steps were skipped, because their loss or gradient was not finite (kl, seed 0: 1 of 300); their text was not learned."
     ]
@@ -89,11 +91,31 @@ def test_skipped_steps_are_warned_of_and_leave_the_figures_alone(tmp_path: Path,
 
 def test_micro_batches_that_were_halved_are_told_with_what_it_changes(tmp_path: Path, fabricate: Any) -> None:
     folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,)))
-    assert not [line for line in verdict.warnings(Study(record.read(folder))) if "Memory" in line]
+    assert not [line for line in cautions.warnings(Study(record.read(folder))) if "Memory" in line]
     path = folder / "kl" / "seed-0" / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"halved": [[12, 4], [90, 1]]}))
-    assert [line for line in verdict.warnings(Study(record.read(folder))) if "Memory" in line] == [
+    assert [line for line in cautions.warnings(Study(record.read(folder))) if "Memory" in line] == [
         "Memory ran out, and micro-batches were made smaller than the 8 rows of the plan "
         "(kl, seed 0: 1 row from update 90 on). "
         "Every step still learned from the same rows: these trainings differ from what was planned by rounding alone."
     ]
+
+
+def test_arms_that_are_scored_at_their_best_checkpoint_are_told_with_where_it_was(tmp_path: Path, fabricate: Any) -> None:
+    folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,)))
+    assert not [line for line in cautions.warnings(Study(record.read(folder))) if "best checkpoint" in line]
+    plan = yaml.safe_load((folder / "plan.yaml").read_text())
+    plan["options"] = (plan.get("options") or {}) | {"scored_at": "best of every 20 updates"}
+    (folder / "plan.yaml").write_text(yaml.safe_dump(plan))
+    for path in folder.glob("*/seed-0/result.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"scored_at": 300, "steps": 300}))
+    (said,) = [line for line in cautions.warnings(Study(record.read(folder))) if "best checkpoint" in line]
+    assert "the last of each" in said
+    path = folder / "kl" / "seed-0" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scored_at": 60}))
+    (said,) = [line for line in cautions.warnings(Study(record.read(folder))) if "best checkpoint" in line]
+    assert said == (
+        "Every arm is scored at its best checkpoint by loss on held-out new text and not at its final step: "
+        "before the last update in some (kl, seed 0: after 60 of 300 updates). "
+        "Arms are stopped at different adaptation, so read what they keep beside what they learn."
+    )
