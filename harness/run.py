@@ -12,28 +12,22 @@ from harness import price
 from harness.arms import parent_arm
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.files import owned, read_json, write_facts, write_json, writing
-from harness.folder import finished, merged, prompts, refuse_foreign, stored_plan, to_be_replaced
-from harness.keeping import anew, drop_weights, finished_model, weights_digest, write_weights
+from harness.folder import finished, merged, refuse_foreign, stored_plan, to_be_replaced
+from harness.keeping import anew, drop_weights, finished_model, write_weights
 from harness.memory import restart_peak
 from harness.milestones import Milestones
-from harness.plan import Arm, Trial, digest, file_digest
+from harness.plan import Arm, Trial, file_digest
 from harness.price import Cost
 from harness.record import TRAJECTORY, Result, read, write_plan
 from harness.resolve import Ready
 from harness.sealed import drop
 from harness.stopping import insist
+from harness.tables import SMALLER, fill, unscored, wanting
 from harness.trackers import followed
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from torch import nn
-
     from harness.strategy import Strategy
-    from harness.suite import Suite
     from harness.train import Training
-
-
-SMALLER = "close what else uses it, or give a smaller --model"
 
 
 class Watch:
@@ -105,11 +99,11 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
 
 def _score_base(ready: Ready, watch: Watch) -> None:
     folder = ready.folder / "base"
-    if (folder / "result.json").is_file() and not _wanting(ready, ready.base.digest, folder):
+    if (folder / "result.json").is_file() and not wanting(ready, ready.base.digest, folder):
         return
     watch.stage("base", "scored")
     began = time.perf_counter()
-    _score(ready, ready.setting.load(), ready.base.digest, folder, watch)
+    fill(ready, ready.setting.load(), ready.base.digest, folder, partial(watch.step, logged={}))
     seconds = time.perf_counter() - began
     facts = {"status": "done", "digest": ready.base.digest, "seconds": {"score": round(seconds, 2)}}
     write_facts(folder / "result.json", facts)
@@ -119,14 +113,14 @@ def _score_base(ready: Ready, watch: Watch) -> None:
 def _to_rescore(ready: Ready) -> list[Result]:
     """Finished trials, of earlier commands too, that lack scores of a suite or a setting that joined the plan later."""
     found = [result for result in read(ready.folder).trials if result.status == "done"]
-    return [result for result in found if _wanting(ready, result.facts["weights"], result.folder)]
+    return [result for result in found if wanting(ready, result.facts["weights"], result.folder)]
 
 
 def _refuse_gone(ready: Ready) -> None:
     """Refuse, before the plan grows, what cannot be scored: trials whose weights were not kept."""
     for result in _to_rescore(ready) if (ready.folder / "plan.yaml").is_file() else ():
         if not (result.folder / "weights").exists():
-            suites = ", ".join(suite.name for suite in _unscored(ready, result.facts["weights"], result.folder))
+            suites = ", ".join(suite.name for suite in unscored(ready, result.facts["weights"], result.folder))
             raise RecordError(
                 f"{result.folder} has no scores on {suites or 'the prompts'}, and its weights were not kept; "
                 f"leave out what is new, or {anew(result.folder)}"
@@ -135,11 +129,9 @@ def _refuse_gone(ready: Ready) -> None:
 
 def _rescore(ready: Ready, watch: Watch) -> None:
     for result in _to_rescore(ready):
-        name = str(result.folder.relative_to(ready.folder))
-        if weights_digest(result.folder / "weights") != result.facts["weights"]:
-            raise RecordError(f"the weights of {name} are not those that were trained; {anew(result.folder)}")
-        watch.stage(name, "scored")
-        _score(ready, finished_model(result.folder, "scores need"), result.facts["weights"], result.folder, watch)
+        watch.stage(str(result.folder.relative_to(ready.folder)), "scored")
+        model = finished_model(result.folder, "scores need")
+        fill(ready, model, result.facts["weights"], result.folder, partial(watch.step, logged={}))
 
 
 def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None) -> str | None:
@@ -201,7 +193,7 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, see
     training.release()
     watch.stage(trial.folder, "scored")
     began = time.perf_counter()
-    _score(ready, training.model, facts["weights"], folder, watch)
+    fill(ready, training.model, facts["weights"], folder, partial(watch.step, logged={}))
     times["score"] = time.perf_counter() - began
     return facts | {"seconds": {name: round(seconds, 2) for name, seconds in times.items()}}
 
@@ -246,64 +238,6 @@ def _parts_after(strategy: "Strategy", arm: Arm, parent: Arm) -> "Strategy":
     trained = len(parent.parts) if arm.parts[: len(parent.parts)] == parent.parts else 0
     kept = parts(strategy)[trained:]
     return kept[0] if len(kept) == 1 else Combined(kept)
-
-
-def _score(ready: Ready, model: "nn.Module", weights: str, folder: Path, watch: Watch) -> None:
-    """Every suite that is missing, and the prompts; `weights` is the digest of the model's."""
-    from accelerate import PartialState
-
-    from harness.score import complete, score
-
-    with within_memory(f"while {folder.relative_to(ready.folder)} was being scored", SMALLER):
-        model = model.to(PartialState().device)
-        for suite in _unscored(ready, weights, folder):
-            table = score(model, ready.tokenizer, suite, limit=ready.limit, bos=ready.bos, show=partial(watch.step, logged={}))
-            _keep(table, folder / "scores" / f"{suite.name}.parquet", _score_key(ready, weights, suite))
-        if not _completed(ready, weights, folder):
-            made = complete(model, ready.tokenizer, prompts(ready), bos=ready.bos)
-            _keep(made, folder / "completions.parquet", _completion_key(ready, weights))
-
-
-def _keep(table: "pd.DataFrame", path: Path, key: str) -> None:
-    """Write a table, and beside it what it was made from and the digest of its bytes."""
-    with writing(path) as beside:
-        table.to_parquet(beside, index=False)
-    write_json(path.with_suffix(".json"), {"key": key, "sha256": file_digest(path)})
-
-
-def _kept(path: Path, key: str) -> bool:
-    """Whether a table is there, made from just this, with the bytes that were written."""
-    note = path.with_suffix(".json")
-    if not (note.is_file() and path.is_file()):
-        return False
-    stored = read_json(note)
-    return stored.get("key") == key and stored.get("sha256") == file_digest(path)
-
-
-def _wanting(ready: Ready, weights: str, folder: Path) -> bool:
-    """Whether scores or completions are missing."""
-    return bool(_unscored(ready, weights, folder)) or not _completed(ready, weights, folder)
-
-
-def _score_key(ready: Ready, weights: str, suite: "Suite") -> str:
-    from harness.score import score_key
-
-    return score_key(weights, ready.tokenizer, suite, {"limit": ready.limit, "bos": ready.bos}, ready.plan.versions)
-
-
-def _unscored(ready: Ready, weights: str, folder: Path) -> list["Suite"]:
-    """Suites whose rows are missing, damaged, or were made from other weights, documents or settings."""
-    tables = folder / "scores"
-    return [s for s in ready.suites if not _kept(tables / f"{s.name}.parquet", _score_key(ready, weights, s))]
-
-
-def _completion_key(ready: Ready, weights: str) -> str:
-    return digest([weights, ready.plan.base["tokenizer"], prompts(ready), ready.bos])
-
-
-def _completed(ready: Ready, weights: str, folder: Path) -> bool:
-    """Whether the prompts were completed by these weights; so they are where there is no prompt."""
-    return not prompts(ready) or _kept(folder / "completions.parquet", _completion_key(ready, weights))
 
 
 def _write_results(folder: Path) -> None:

@@ -16,6 +16,7 @@ LAYERS = [
     ["cli", "__main__"],
     ["describe", "new", "watching", "making", "importance"],
     ["run"],
+    ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
     ["spending", "fitting", "needs", "lookup", "keeping"],
