@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,12 @@ def identity(training: "Training") -> str:
     return digest([repr(training.strategy), training.seed, training.peak, dict(setting.keys), asdict(setting.budget)])
 
 
+def made_by(training: "Training") -> dict[str, str]:
+    """What computes: under another of these, what goes on ends with other bits than what was never stopped."""
+    versions = {name: version(name) for name in ("forgetting-harness", "torch", "transformers")}
+    return {**versions, "device": training.accelerator.device.type}
+
+
 def state(training: "Training") -> State:
     """Weights, optimizer, moving memory, random numbers, and the counts of what was read and spent."""
     tensors = {f"model.{name}": p for name, p in training.model.named_parameters()}
@@ -36,6 +43,7 @@ def state(training: "Training") -> State:
     numbers = {"update": training.update, "positions": training.reader.positions, "seconds": training.seconds}
     numbers |= {"skipped": training.skipped, "halved": training.halved, "held": training.held}
     numbers |= {"reference_tokens": training.reference_tokens, "identity": identity(training)}
+    numbers |= {"made_by": made_by(training)}
     numbers |= {"loss_scale": training.loss_scale.state()}
     numbers |= {"tokens_read": training.origin.tokens_read - training.setup_read}
     numbers |= {"tokens_drawn": training.origin.tokens_drawn - training.setup_drawn}
@@ -68,6 +76,13 @@ def restore(training: "Training", state: State) -> None:
     """Go on from a state of this trial."""
     if state.numbers.get("identity") != identity(training):
         raise TrialError(f"the checkpoint at update {state.numbers['update']} is of another trial; delete its folder")
+    before, now = state.numbers["made_by"], made_by(training)
+    if other := [name for name in now if before.get(name) != now[name]]:
+        was, found = (f"{other[0]} {given.get(other[0])}" for given in (before, now))
+        raise TrialError(
+            f"the checkpoint at update {state.numbers['update']} was written under {was}, and this is {found}: what goes on "
+            f"from it would end elsewhere than what was never stopped; go on under {was}, or delete the trial's folder"
+        )
     rewind(training, state)
     training.update, training.seconds = state.numbers["update"], state.numbers["seconds"]
     training.rate_area, training.skipped = state.numbers["rate_area"], state.numbers["skipped"]
