@@ -76,8 +76,8 @@ def wrong_step(
     bad = [name for name, value in {**values, "gradient norm": norm}.items() if not math.isfinite(value)]
     if not bad:
         return None
-    rows = ", ".join(f"{source} {row}" for source, row in picked[:8])
-    where = f"at update {training.update} of {training.setting.budget.steps} (rows {rows}, ...)"
+    rows = ", ".join([*(f"{source} {row}" for source, row in picked[:8]), *(["..."] if len(picked) > 8 else [])])
+    where = f"at update {training.update} of {training.setting.budget.steps} (rows {rows})"
     if found := fault(training, picked, values):
         return failure(found.strategies, found.hook, f"{found.cause} {where}")
     return TrialError(

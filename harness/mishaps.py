@@ -8,6 +8,7 @@ does not depend on which arms were trained before it.
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -75,11 +76,22 @@ def _shorter(training: "Training") -> str:
     return f"give a shorter --length, {'' if checkpointing else '--gradient-checkpointing, '}or a smaller --model"
 
 
-def told(row: Mapping[str, Any]) -> list[str]:
+def told(row: Mapping[str, Any], trial: Path) -> list[str]:
     """What whoever watches a training should know of an update, by its line in the log."""
     if "micro_batch" not in row:
         return []
-    return [f"memory ran out at update {row['update']}; its micro-batches have {row['micro_batch']} rows from there on"]
+    rows = f"{row['micro_batch']} row{'s' if row['micro_batch'] > 1 else ''}"
+    return [f"memory ran out at update {row['update']} of {trial}; its micro-batches have {rows} from there on"]
+
+
+def told_at_end(training: "Training", trial: Path) -> list[str]:
+    """What whoever watches a training should know of it as a whole."""
+    if not training.skipped:
+        return []
+    return [
+        f"{training.skipped} of {training.update} steps of {trial} were skipped, because loss or gradient norm were not "
+        "finite; its training.jsonl says of each why"
+    ]
 
 
 def free() -> None:

@@ -23,7 +23,7 @@ from harness.errors import TrialError
 from harness.files import Log
 from harness.hooks import failure
 from harness.memory import peak_memory
-from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse, told
+from harness.mishaps import accumulate, before_step, refuse_idle, skip, skip_or_refuse, told, told_at_end
 from harness.objective import Objective, multiplied
 from harness.reader import Reader, Setting
 from harness.saving import Saving
@@ -235,11 +235,13 @@ def train(
             row |= training.spent(time.perf_counter() - began)
             row |= evaluate(training.update) if evaluate else {}
             log.write(row)
-            for sentence in told(row):
+            for sentence in told(row, folder):
                 tell(sentence)
             if show:
                 show(training.update, setting.budget.steps, row)
             saving.after_update(log)
     saving.choose()
     refuse_idle(training)
+    for sentence in told_at_end(training, folder):
+        tell(sentence)
     training.finish()

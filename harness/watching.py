@@ -68,7 +68,7 @@ class Terminal(Watch):
         self.progress.update(self.plan, completed=self.ended + self.forecast.done)
 
     def note(self, sentence: str) -> None:
-        self.console.print(f"note: {sentence}", style="yellow", markup=False, highlight=False)
+        self.console.print(f"note: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def end(self, name: str, error: str | None, seconds: float) -> None:
         if name in self.forecast.work:
@@ -78,7 +78,7 @@ class Terminal(Watch):
         self.progress.update(self.plan, completed=self.ended, count=f"{self.finished}/{self.trials} trials")
         self.progress.update(self.trial, visible=False)
         line = f"{name}: {error}" if error else f"{name}: done in {seconds:.0f} s"
-        self.console.print(line, style="red" if error else None, markup=False, highlight=False)
+        self.console.print(line, style="red" if error else None, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> "Terminal":
         self.progress.start()

@@ -117,3 +117,12 @@ def test_bars_show_both_and_plain_lines_stay_without_a_terminal(
         "wise/seed-1",
     ]
     assert ("\x1b[" in out.getvalue()) is terminal
+
+
+def test_a_sentence_stays_one_line_however_narrow_the_terminal() -> None:
+    """Whoever reads it in a file can search for it; a terminal breaks it by itself."""
+    out = io.StringIO()
+    watch = Terminal(Console(file=out, width=40))
+    watch.note("word " * 30 + "end")
+    watch.end("kl/seed-1", "word " * 30 + "end", 1.0)
+    assert [line.endswith("end") for line in out.getvalue().splitlines()] == [True, True]

@@ -79,7 +79,7 @@ def test_a_skipped_step_changes_nothing_and_names_its_rows(where: str, what: str
     assert all(p.grad is None for p in training.model.parameters())
     named = [f"new {row}" for row in rows]
     assert row["rows"] == named
-    assert row["skipped"] == f"spoils failed in {what} at update 3 of 5 (rows {', '.join(named)}, ...)"
+    assert row["skipped"] == f"spoils failed in {what} at update 3 of 5 (rows {', '.join(named)})"
     assert row == {
         "update": 3, "tokens": 144, "learning_rate": row["learning_rate"], "new": 144, "old": 0, "task": 0,
         "skipped": row["skipped"], "rows": named,
@@ -138,6 +138,16 @@ def test_a_training_that_skipped_every_step_fails(tmp_path: Path) -> None:
     )
 
 
+def test_whoever_watches_hears_how_many_steps_were_skipped(tmp_path: Path) -> None:
+    heard: list[str] = []
+    trial = tmp_path / "trial"
+    train(Training(Spoils((first_rows(3)[0],)), tiny_setting(tmp_path, on_nan="skip"), 1), trial, tell=heard.append)
+    assert heard == [
+        f"1 of {STEPS} steps of {trial} were skipped, because loss or gradient norm were not finite; "
+        "its training.jsonl says of each why"
+    ]
+
+
 def test_weights_that_are_not_finite_are_not_skipped_over(tmp_path: Path) -> None:
     """No later step can be finite: the trial ends as it would without skipping."""
 
@@ -192,7 +202,7 @@ def test_out_of_memory_a_step_is_done_again_whole_in_halves(where: str, seed: in
     found = Training(Hungry(where=where), setting, seed)
     said: list[str] = []
     train(found, tmp_path / "trial", tell=said.append)
-    assert said == ["memory ran out at update 3; its micro-batches have 2 rows from there on"]
+    assert said == [f"memory ran out at update 3 of {tmp_path / 'trial'}; its micro-batches have 2 rows from there on"]
     by_hand = Training(Hungry(rows=9), setting, seed)
     _ = by_hand.step(), by_hand.step()
     by_hand.setting = replace(setting, micro_batch=2)
@@ -210,7 +220,9 @@ def test_out_of_memory_a_step_is_done_again_whole_in_halves(where: str, seed: in
 def test_it_halves_as_often_as_it_takes_and_a_restart_goes_on_with_what_fitted(tmp_path: Path) -> None:
     setting = tiny_setting(tmp_path, checkpoint_every=1)
     whole = Training(Hungry(rows=1) + MovingAverage(), setting, 1)
-    train(whole, tmp_path / "whole")
+    heard: list[str] = []
+    train(whole, tmp_path / "whole", tell=heard.append)
+    assert heard == [f"memory ran out at update 3 of {tmp_path / 'whole'}; its micro-batches have 1 row from there on"]
     assert (whole.halved, whole.micro_batch) == ([(3, 2), (3, 1)], 1)
 
     def stop(done: int, total: int, row: Any) -> None:
