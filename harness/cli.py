@@ -78,7 +78,8 @@ def _option(help_: str) -> Any:
 
 FLAGS = """
     strategies model new old task reference instruct suites seeds tokens epochs batch length learning_rate micro_batch
-    precision weights optimizer attention document_mask gradient_checkpointing reference_weights compile liger
+    precision weights optimizer attention document_mask gradient_checkpointing reference_weights
+    offload_reference compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
     equal controls limit milestones trackers prompts plugin output dry_run
 """
@@ -86,7 +87,7 @@ FLAGS = """
 KINDS: dict[Any, str] = {
     int: "seeds batch length keep_checkpoints limit",
     float: "epochs learning_rate",
-    bool: "document_mask gradient_checkpointing compile liger keep_best milestones dry_run",
+    bool: "document_mask gradient_checkpointing offload_reference compile liger keep_best milestones dry_run",
     list[str]: "plugin",
 }
 """What a flag's word is, where it is more than a word."""

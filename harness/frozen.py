@@ -27,10 +27,11 @@ class FrozenBase:
     ) -> None:
         self._load, self.autocast = load, autocast
         self._model: nn.Module | None = None
-        self._objective = Objective(light().eval().requires_grad_(False) if light else self.model)
+        self._offloaded, self._light = False, light is not None
+        self._reading = Objective(light().eval().requires_grad_(False) if light else self.model)
         self.tokens_seen = 0
         """Tokens of its forward passes: what a reference costs."""
-        self.device = next(self._objective.parameters()).device
+        self.device = next(self._reading.parameters()).device
 
     @property
     def model(self) -> nn.Module:
@@ -38,12 +39,24 @@ class FrozenBase:
         if self._model is None:
             with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
                 self._model = self._load().eval().requires_grad_(False)
-            self._writes = {name: p._version for name, p in self._model.named_parameters()}
+            self._named = dict(self._model.named_parameters())
+            self._writes = {name: p._version for name, p in self._named.items()}
+        if self._offloaded:
+            self._model.to(self.device)
+            self._offloaded = False
         return self._model
 
-    @cached_property
-    def _named(self) -> dict[str, nn.Parameter]:
-        return dict(self.model.named_parameters())
+    @property
+    def _objective(self) -> Objective:
+        """What forward passes go through, on the device."""
+        if not self._light:
+            _ = self.model
+        return self._reading
+
+    def offload(self) -> None:
+        """Let the weights wait in host memory, until a forward pass or a gradient wants the model."""
+        self.model.to("cpu")
+        self._offloaded = True
 
     def changed(self) -> str | None:
         """The first tensor that somebody wrote to since it was loaded (not through `.data`, which leaves no trace)."""
@@ -76,6 +89,12 @@ class FrozenBase:
 
     def parameter(self, name: str) -> Tensor:
         """The base's tensor of that name, fp32, never to be changed."""
+        return self.waiting(name).to(self.device)
+
+    def waiting(self, name: str) -> Tensor:
+        """The same, in the memory that it waits in."""
+        if self._model is None:
+            _ = self.model
         return self._named[name].float()
 
 

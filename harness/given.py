@@ -118,6 +118,10 @@ class Frozen(Protocol):
         """The tensor of that name (a tied tensor has one name), fp32, never to be changed."""
         ...
 
+    def waiting(self, name: str) -> "Tensor":
+        """The same in the memory that it waits in: the host's under --offload-reference, for who moves it in blocks."""
+        ...
+
 
 class Table(Protocol):
     """A finite table of packed rows."""
@@ -189,6 +193,10 @@ class Origin(Protocol):
 
     def sample(self, rows: int, draw: int, temperature: float = 1.0) -> "Tensor":
         """(rows, T) tokens drawn from the base, each row led by the token that documents start after; counted as read."""
+        ...
+
+    def waiting(self, tensors: Mapping[str, "Tensor"]) -> Mapping[str, "Tensor"]:
+        """Tensors in the memory that references wait in: the host's under --offload-reference, else where they are."""
         ...
 
     def momentum(self, name: str) -> "Tensor":

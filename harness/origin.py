@@ -37,6 +37,7 @@ class TrialOrigin:
     moments     the optimizer's first moments by parameter name
     files       what was remembered, and whether it was there before
     quantise    what makes a model lighter for the forward passes of a reference
+    offloading  whether what a penalty compares with waits in host memory
     """
 
     budget: Budget
@@ -59,6 +60,7 @@ class TrialOrigin:
     moments: Callable[[str], Tensor] | None = None
     files: dict[Path, bool] = field(default_factory=dict)
     quantise: Callable[[nn.Module], nn.Module] | None = None
+    offloading: bool = False
     loaded: FrozenBase | None = None
     loaded_control: FinishedControl | None = None
     loaded_others: dict[str, FrozenBase] = field(default_factory=dict)
@@ -103,6 +105,16 @@ class TrialOrigin:
         if self.loaded_control:
             self.reference_before += self.loaded_control.model.tokens_seen
             self.loaded_control = None
+
+    def offload(self) -> None:
+        """Let frozen models wait in host memory, where the plan says so."""
+        for frozen in (self.loaded, *self.loaded_others.values()) if self.offloading else ():
+            if frozen:
+                frozen.offload()
+
+    def waiting(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Tensors in the memory that references wait in."""
+        return {name: tensor.cpu() for name, tensor in tensors.items()} if self.offloading else tensors
 
     def source(self, name: str) -> Table:
         """The packed rows of a source."""

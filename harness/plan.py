@@ -51,6 +51,7 @@ class Engine:
     document_mask           whether a token is kept from seeing the documents before its own in the row
     gradient_checkpointing  whether blocks are computed again in the backward instead of kept
     reference_weights       what frozen models beside the trained one are kept in: fp32 or int8
+    offload_reference       whether they, and importances, wait in host memory and are moved a block at a time
     compile                 whether blocks go through torch.compile
     liger                   whether blocks use Liger's kernels
     """
@@ -62,6 +63,7 @@ class Engine:
     document_mask: bool = False
     gradient_checkpointing: bool = False
     reference_weights: str = "fp32"
+    offload_reference: bool = False
     compile: bool = False
     liger: bool = False
 

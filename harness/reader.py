@@ -80,6 +80,7 @@ class Setting:
             held=self.held,
             finished=partial(fitted, partial(self.control, seed)) if self.control else None,
             quantise=arithmetic.quantised if engine.reference_weights == "int8" else None,
+            offloading=engine.offload_reference,
         )
 
 

@@ -114,6 +114,9 @@ class Settings(BaseModel):
     reference_weights: Literal["fp32", "int8"] | None = Field(
         None, description="what frozen models beside the trained one are kept in: fp32 or int8 (the extra `quantized`)"
     )
+    offload_reference: bool | None = Field(
+        None, description="the base's weights and importances that penalties read wait in host memory: the same bits"
+    )
     compile: bool | None = Field(None, description="blocks go through torch.compile")
     liger: bool | None = Field(None, description="blocks use Liger's kernels (GPU only; the extra `liger`)")
     micro_batch: CountOrAuto = Field(
@@ -171,6 +174,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "document_mask": (False, "the published recipes pack documents without one"),
     "gradient_checkpointing": (False, "it computes a third more"),
     "reference_weights": ("fp32", "the distance to the base is measured from the base itself"),
+    "offload_reference": (False, "blocks that are moved at every step cost time"),
     "compile": (False, "compiling takes longer than a short run saves"),
     "liger": (False, "an extra, for GPUs alone"),
     "on_nan": ("stop", "a step that is not finite is a fault to be looked at; skipped steps are counted on the page"),

@@ -59,7 +59,7 @@ class EWC(Strategy):
         found, facts = fisher.of_base(origin, self.tokens, self.draw)
         if origin.earlier is not None:
             before = origin.earlier.fixed.importance
-            found = {name: self.gamma * before[name] + own for name, own in found.items()}
+            found = {name: self.gamma * before[name].to(own.device) + own for name, own in found.items()}
         held, strength = pull.strengthened(pull.Pull(origin.base, found), origin, self.weight, self.relative)
         return Memory(fixed=held, facts=facts | strength)
 

@@ -34,8 +34,8 @@ class Pull:
 
     def slope(self, name: str, weights: Tensor) -> tuple[Tensor, Tensor]:
         """(θ - θ_base, I·(θ - θ_base)) of one tensor, fp32."""
-        moved = weights.float() - self.base.parameter(name)
-        return moved, moved if self.importance is None else moved * self.importance[name]
+        moved = weights.float() - self.base.waiting(name).to(weights.device)
+        return moved, moved if self.importance is None else moved * self.importance[name].to(weights.device)
 
     @torch.no_grad()
     def penalty(self, parameter: Callable[[str], Tensor]) -> float:
@@ -54,6 +54,8 @@ def check_strength(weight: float, relative: float, default: float) -> None:
 
 def strengthened(pull: Pull, origin: Origin, weight: float, relative: float) -> tuple[Pull, dict[str, Any]]:
     """The pull at its weight; a relative one is relative·gain / penalty, both of the finished control, and is reported."""
+    if pull.importance is not None:
+        pull = replace(pull, importance=origin.waiting(pull.importance))
     if not relative:
         return replace(pull, weight=weight), {}
     gain = origin.control.gain
@@ -93,13 +95,14 @@ def _held(pull: Pull, model: nn.Module) -> Iterator[tuple[Tensor, ...]]:
     for name, weights in model.named_parameters():
         if weights.grad is None or (pull.importance is not None and name not in pull.importance):
             continue
-        tensors = [weights.float(), weights.grad, pull.base.parameter(name)]
+        tensors = [weights.float(), weights.grad, pull.base.waiting(name)]
         tensors += [] if pull.importance is None else [pull.importance[name]]
-        if weights.numel() <= BLOCK:
-            yield tuple(tensors)
-        else:
+        blocks: Any = [tensors]
+        if weights.numel() > BLOCK:
             rows = max(1, BLOCK * len(weights) // weights.numel())
-            yield from zip(*(t.split(rows) for t in tensors), strict=True)
+            blocks = zip(*(t.split(rows) for t in tensors), strict=True)
+        for block in blocks:
+            yield tuple(t.to(weights.device) for t in block)  # what waits in host memory comes a block at a time
 
 
 def _groups(blocks: Iterable[tuple[Tensor, ...]]) -> Iterator[list[tuple[Tensor, ...]]]:

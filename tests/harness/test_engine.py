@@ -49,6 +49,7 @@ def test_every_flag_is_a_setting() -> None:
         ({"optimizer": "adamw_8bit", "reference_weights": "int8"}, {}, "fp32, optimizer adamw_8bit, reference weights int8"),
         ({"document_mask": "on", "attention": "eager"}, {}, "fp32, attention eager, document mask"),
         ({"gradient_checkpointing": True, "compile": True}, {}, "fp32, gradient checkpointing, compile"),
+        ({"offload_reference": True}, {}, "fp32, offload reference"),
         ({"liger": True, "attention": "flash_attention_2"}, {"gpu": True, "bf16": True},
          "bf16, attention flash_attention_2, liger"),
     ],

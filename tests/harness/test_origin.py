@@ -150,6 +150,7 @@ def test_what_is_remembered_is_made_once_by_content(tmp_path: Path) -> None:
         ({"liger": True}, True),
         ({"optimizer": "adafactor"}, False),
         ({"gradient_checkpointing": True}, False),
+        ({"offload_reference": True}, False),
     ],
 )
 def test_what_is_remembered_is_of_the_arithmetic_it_was_made_with(changed: dict[str, Any], anew: bool, tmp_path: Path) -> None:
@@ -157,7 +158,9 @@ def test_what_is_remembered_is_of_the_arithmetic_it_was_made_with(changed: dict[
     known = origin(tmp_path)
     other = origin(tmp_path, budget=replace(known.budget, engine=Engine(**changed)))
     assert (other.remembered({"what": "test"}) != known.remembered({"what": "test"})) is anew
-    assert {f.name for f in fields(Engine)} == {*known.budget.engine.forward, "optimizer", "gradient_checkpointing"}
+    assert {f.name for f in fields(Engine)} == {
+        *known.budget.engine.forward, "optimizer", "gradient_checkpointing", "offload_reference",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:20], lambda whole: whole[:-1] + b"?", lambda whole: b""])

@@ -158,7 +158,8 @@ def test_trials_are_all_arms_seed_by_seed_the_control_first() -> None:
         }.items()),
         *({"budget": replace(BUDGET, engine=replace(BUDGET.engine, **{key: value}))} for key, value in {
             "precision": "bf16", "weights": "bf16", "optimizer": "adafactor", "attention": "eager", "document_mask": True,
-            "gradient_checkpointing": True, "reference_weights": "int8", "compile": True, "liger": True,
+            "gradient_checkpointing": True, "reference_weights": "int8", "offload_reference": True, "compile": True,
+            "liger": True,
         }.items()),
     ],
 )  # fmt: skip
