@@ -93,6 +93,7 @@ class Training:
         before = random_state()
         memory = self.strategy.setup(self.origin)
         self.origin.free_control()
+        self.origin.offload()
         restore_random(before)
         refuse_base(self, "setup")
         try:
