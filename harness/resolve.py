@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import fitting, lookup, registry
 from harness.arms import broken, gather, rate, sound
+from harness.code import code
 from harness.corpus import Corpus
 from harness.errors import InputError
 from harness.keeping import finished_control, scored_at
@@ -205,7 +206,7 @@ def _spelled(
         {
             "name": part.name,
             **parameters(built),
-            "code": registry.find("strategies", part.name, dict(extra)).origin,
+            "code": f"{registry.find('strategies', part.name, dict(extra)).origin} {code(type(built).__module__)}".strip(),
             **{need: others[need].digest for need in built.needed() if need in others},
         }
         for part, built in zip(arm.parts, parts(strategy), strict=True)

@@ -59,7 +59,7 @@ LAYERS = [
     ["sealed"],
     ["record"],
     ["files"],
-    ["plan", "typed", "keys", "crash", "stopping", "memory", "forecast"],
+    ["plan", "typed", "code", "keys", "crash", "stopping", "memory", "forecast"],
     ["errors", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
