@@ -266,7 +266,7 @@ def test_a_log_that_lost_lines_is_named(tmp_path: Path) -> None:
     stop_after(Training(Strategy(), tiny_setting(tmp_path, checkpoint_every=2), 1), folder, 4)
     log = folder / "training.jsonl"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:1]))
-    with pytest.raises(RecordError, match="training.jsonl is not as it was written; delete .*trial and run the same command"):
+    with pytest.raises(RecordError, match=r"training\.jsonl is not as it was written; delete .*trial and run the same command"):
         train(Training(Strategy(), tiny_setting(tmp_path, checkpoint_every=2), 1), folder)
 
 
