@@ -108,6 +108,24 @@ def test_a_training_with_a_skipped_step_is_one_that_never_read_its_rows(tmp_path
     assert (facts["skipped_steps"], facts["steps"], facts["tokens"]["new"]) == (1, STEPS, STEPS * 4 * LENGTH)
 
 
+class Remarks(Spoils):
+    """Logs at its first update, and of a step that is spoiled, and never again."""
+
+    def gradients(self, model: nn.Module, memory: Memory, origin: Any) -> None:
+        if memory.moving["bad"]:
+            memory.log["spoiled"] = 1.0
+        elif len(memory.moving["order"]) == 1:
+            memory.log["first"] = 1.0
+
+
+def test_of_a_skipped_step_nothing_is_logged_later_and_what_was_logged_before_stays(tmp_path: Path) -> None:
+    setting = tiny_setting(tmp_path, on_nan="skip", micro_batch=4)
+    train(Training(Remarks((first_rows(3)[0],)), setting, 1), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
+    found = [{name for name in row if name.startswith("strategy.")} for row in rows if "skipped" not in row]
+    assert found == [{"strategy.first"}] * (STEPS - 1)
+
+
 def test_stopped_after_a_skipped_step_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     strategy = Spoils((first_rows(3)[0],)) + AGEM() + MovingAverage()
     setting = tiny_setting(tmp_path, on_nan="skip", checkpoint_every=1)
