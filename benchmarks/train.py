@@ -1,15 +1,13 @@
 """How fast and lean the training loop is beside what people use instead: transformers' Trainer, and a bare PyTorch loop.
 
-    python benchmarks/train.py [speed] [memory] [kl] [strategies]     what is named, all where nothing is; Markdown tables
+    python benchmarks/train.py [speed] [memory] [kl] [strategies] [rounds=N]     what is named, all where nothing is
 
-Times are medians over rounds in one process, in each of which every contender takes one step; memory is the peak of a process
-of its own above what it held before it built anything. Two shapes: a GPT-NeoX of 70M parameters with random weights and
-tokens, and the world's model with its own batch and length. All contenders have the same weights, rows of the same size,
-fused AdamW, clipping and schedule. On a GPU all train in bf16 autocast over fp32 weights on larger micro-batches, the Trainer
-with Liger's kernels where these are installed, and MFU stands beside the tokens/s.
+Prints Markdown tables, and under each its ratios with bounds. Times are medians over rounds in one process, in each of which
+every contender takes one step; memory is the peak of a process of its own above what it held before it built anything, the
+median of three. Two shapes: a GPT-NeoX of 70M parameters with random weights and tokens, and the world's model with its own
+batch and length; the contenders are those of `contenders.py`. On a GPU, MFU stands beside the tokens/s.
 """
 
-import importlib.util
 import json
 import statistics
 import subprocess
@@ -21,148 +19,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
+from contenders import GPU, ROUNDS, SHAPES, WARM, bare, ours, setting, trainer
 
 from harness.memory import peak_memory, restart_peak
-from harness.model import load_model, locate
-from harness.plan import Budget, Engine
+from harness.objective import multiplied
 from harness.reader import Setting
 from harness.registry import find, installed
-from harness.rows import Facts, Rows
-from harness.train import Training
 
-GPU = torch.cuda.is_available()
-WARM = 3
-"""Rounds that are not counted."""
-ROUNDS = {"neox70m": 8, "world": 150}
-"""Rounds that are: one takes seconds for the first shape on two cores, a tenth of one for the other."""
+PROCESSES = 3
+"""That memory is measured in: what the allocator keeps varies between them."""
+SHORT = 20
+"""Rounds of every strategy on the world's model, at most: there are thirty."""
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 """Dense bf16 FLOPs a second, as the makers print them."""
-
-
-def neox() -> nn.Module:
-    """The 70M GPT-NeoX shape with random weights."""
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
-    sizes = {"vocab_size": 50_304, "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8}
-    config = GPTNeoXConfig(**sizes, intermediate_size=2048, max_position_embeddings=2048, tie_word_embeddings=False)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return GPTNeoXForCausalLM(config).eval()
-
-
-def world() -> nn.Module:
-    """The world's model."""
-    return load_model(locate("world").folder)
-
-
-SHAPES: Mapping[str, tuple[Callable[[], nn.Module], int, int, int]] = {
-    "neox70m": (neox, 50_304, 64 if GPU else 4, 1024 if GPU else 256),
-    "world": (world, 2048, 4, 128),
-}
-"""Name to model, vocabulary, rows of a step (one micro-batch), and tokens of a row."""
-
-
-def setting(shape: str, scratch: Path) -> Setting:
-    """Random rows of every source, the same for all contenders."""
-    load, vocabulary, batch, length = SHAPES[shape]
-    steps = WARM + ROUNDS[shape] + 1
-    bits = np.random.default_rng(1)
-
-    def rows(count: int) -> Rows:
-        tokens = bits.integers(0, vocabulary, (count, length)).astype(np.uint16)
-        return Rows(tokens, Facts(count, count * length, count, count, 0, True))
-
-    tables = {"new": rows(steps * batch), "old": rows(steps * batch), "task": rows(8)}
-    budget = Budget(steps=steps, batch=batch, length=length, peak=1e-4, engine=Engine(precision="bf16" if GPU else "fp32"))
-    return Setting(
-        budget, load, tables, batch, {name: name for name in ("base", *tables)}, scratch,
-        models={"reference": load, "instruct": load}, held=lambda: rows(8), control=lambda seed: moved(load()),
-    )  # fmt: skip
-
-
-def moved(model: nn.Module) -> nn.Module:
-    """A finished control: anything that is not the base."""
-    with torch.no_grad():
-        for p in model.parameters():
-            p.mul_(1.01)
-    return model
-
-
-# The contenders: each a step to be called again and again.
-
-
-def ours(made: Setting, name: str = "none") -> Callable[[], Any]:
-    """This loop, under a strategy at its defaults."""
-    cls = find("strategies", name).load()
-    return Training(cls(), made, 1, cls.lr).step
-
-
-def bare(made: Setting, reference: bool = False) -> Callable[[], Any]:
-    """A loop as a tutorial writes it; with a reference, its whole logits and F.kl_div."""
-    device = torch.device("cuda" if GPU else "cpu")
-    model: Any = made.load().to(device).train()
-    base: Any = made.load().to(device) if reference else None
-    budget, table = made.budget, made.tables["new"]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=budget.peak, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: budget.schedule(done + 1))
-    starts = iter(range(0, len(table), budget.batch))
-
-    def step() -> float:
-        start = next(starts)
-        tokens = table.tokens(range(start, start + budget.batch)).to(device)  # (B, T)
-        with torch.autocast(device.type, torch.bfloat16, enabled=GPU):
-            if base is None:
-                loss = model(input_ids=tokens, labels=tokens, use_cache=False).loss
-            else:
-                loss = textbook_kl(model, base, tokens)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), budget.clip)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        return loss.item()
-
-    return step
-
-
-def textbook_kl(model: Any, base: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy and half of KL(base || model), from the whole logits of both."""
-    logits = model(input_ids=tokens, use_cache=False).logits[:, :-1].flatten(0, 1).float()  # (B·(T-1), V)
-    with torch.no_grad():
-        before = base(input_ids=tokens, use_cache=False).logits[:, :-1].flatten(0, 1).float()
-    loss = F.cross_entropy(logits, tokens[:, 1:].flatten())
-    return loss + 0.5 * F.kl_div(logits.log_softmax(-1), before.log_softmax(-1), reduction="batchmean", log_target=True)
-
-
-def trainer(made: Setting, scratch: Path, between: Callable[[], Any]) -> None:
-    """transformers' Trainer on the same rows, run to its end; `between` is called after each of its steps."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-
-    budget, tokens = made.budget, made.tables["new"].tokens(range(len(made.tables["new"])))
-    arguments = TrainingArguments(
-        output_dir=str(scratch), max_steps=budget.steps - 1, per_device_train_batch_size=budget.batch,
-        learning_rate=budget.peak, weight_decay=budget.weight_decay, adam_beta1=budget.beta1, adam_beta2=budget.beta2,
-        max_grad_norm=budget.clip, optim="adamw_torch_fused", lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": budget.floor}, warmup_steps=budget.warmup, save_strategy="no",
-        disable_tqdm=True, dataloader_pin_memory=GPU, bf16=GPU, use_liger_kernel=liger(),
-    )  # fmt: skip
-
-    class Between(TrainerCallback):
-        def on_step_end(self, *given: Any, **named: Any) -> None:
-            between()
-
-    rows = [{"input_ids": row, "labels": row} for row in tokens]
-    Trainer(model=made.load(), args=arguments, train_dataset=rows, callbacks=[Between()]).train()
-
-
-def liger() -> bool:
-    """Whether Liger's kernels can be used here."""
-    return GPU and importlib.util.find_spec("liger_kernel") is not None
-
 
 # What is measured.
 
@@ -184,7 +54,7 @@ def timed(step: Callable[[], Any]) -> float:
 def alternated(shape: str, contenders: Mapping[str, Callable[[Setting], Callable[[], Any]]], other: bool) -> dict[str, float]:
     """Median seconds of a step of each contender, and of the Trainer where asked for: in each round everyone takes one."""
     with tempfile.TemporaryDirectory() as scratch:
-        made = setting(shape, Path(scratch))
+        made = setting(shape, Path(scratch), ROUNDS[shape])
         steps = {name: make(made) for name, make in contenders.items()}
         times: dict[str, list[float]] = {name: [] for name in (*steps, *(["Trainer"] if other else []))}
         began = clock()
@@ -210,13 +80,12 @@ def peak(shape: str, contender: str) -> dict[str, float]:
     from transformers import Trainer as _  # what it imports is not what it needs
 
     with tempfile.TemporaryDirectory() as scratch:
-        made = setting(shape, Path(scratch))
+        made = setting(shape, Path(scratch), 0)
         state = 16.0 * sum(p.numel() for p in made.load().parameters())
         restart_peak()
         before = resident()
         if contender == "Trainer":
-            ROUNDS[shape] = 0
-            trainer(setting(shape, Path(scratch)), Path(scratch), lambda: None)
+            trainer(made, Path(scratch), lambda: None)
         else:
             step = bare(made) if contender == "bare loop" else ours(made, contender.removeprefix("this loop, "))
             for _ in range(WARM):
@@ -273,8 +142,6 @@ def speed() -> None:
 
 def mfu(shape: str, seconds: float) -> float:
     """Share of the device's bf16 FLOPs that 6 FLOPs a weight and token (looked-up embeddings left out) come to."""
-    from harness.objective import multiplied
-
     load, _, batch, length = SHAPES[shape]
     name = torch.cuda.get_device_name()
     fastest = next((flops for part, flops in PEAK_FLOPS.items() if part in name), float("nan"))
@@ -286,10 +153,12 @@ def memory() -> None:
     print("\n| shape | loop | peak, MiB | above weights, gradients and optimizer, MiB | share of Trainer's |")
     print("|---|---|---|---|---|")
     for shape in SHAPES:
-        found = {name: apart("--peak", shape, name) for name in ("Trainer", "bare loop", "this loop, none", "this loop, kl")}
-        above = {name: cell["peak"] - cell["state"] for name, cell in found.items()}
-        for name, cell in found.items():
-            cells = [shape, name, *(f"{b / 2**20:,.0f}" for b in (cell["peak"], above[name]))]
+        names = ("Trainer", "bare loop", "this loop, none", "this loop, kl")
+        runs = [{name: apart("--peak", shape, name) for name in names} for _ in range(PROCESSES)]
+        peaks = {name: statistics.median(run[name]["peak"] for run in runs) for name in names}
+        above = {name: found - runs[0][name]["state"] for name, found in peaks.items()}
+        for name, found in peaks.items():
+            cells = [shape, name, *(f"{b / 2**20:,.0f}" for b in (found, above[name]))]
             print(f"| {' | '.join(cells)} | {above[name] / above['Trainer']:.2f} |", flush=True)
         if shape == "neox70m":
             bound = above["this loop, none"] / above["Trainer"]
@@ -312,11 +181,12 @@ def kl() -> None:
 
 
 def strategies() -> None:
-    """Every core strategy beside the control, on the world's model."""
+    """Every core strategy beside the control, on the world's model; no bound is expected of them."""
     print("\n| world's model | step time over the control's |\n|---|---|", flush=True)
+    rounds = f"rounds={min(SHORT, ROUNDS['world'])}"
     for name in installed("strategies"):
         if not find("strategies", name).load().experimental and name != "none":
-            print(f"| `{name}` | {apart('--ratio', name):.2f} |", flush=True)
+            print(f"| `{name}` | {apart('--ratio', name, rounds):.2f} |", flush=True)
 
 
 def ratio(name: str) -> float:
@@ -329,7 +199,10 @@ SECTIONS = {"speed": speed, "memory": memory, "kl": kl, "strategies": strategies
 
 
 def main(words: list[str]) -> None:
-    """Print the tables."""
+    """Print the tables; `rounds=N` for a look whether all is well, not for figures."""
+    for word in [word for word in words if word.startswith("rounds=")]:
+        words.remove(word)
+        ROUNDS.update(dict.fromkeys(ROUNDS, int(word.removeprefix("rounds="))))
     if words[:1] == ["--peak"]:
         print(json.dumps(peak(words[1], words[2])))
     elif words[:1] == ["--ratio"]:
@@ -338,6 +211,7 @@ def main(words: list[str]) -> None:
         sys.exit(f"{odd[0]} is none of {', '.join(SECTIONS)}")
     else:
         for name in words or SECTIONS:
+            print(f"\n## {name}")
             SECTIONS[name]()
 
 
