@@ -44,12 +44,14 @@ def make(model: str, old: str, given: Mapping[str, Any], length: int | None = No
         raise InputError(f"--old {old} is read as far as a run trains; give --budget, the tokens of that run")
     found, length = load(asked, base, {OLD: corpus})
     budget = decide(asked, base, len(found.tables[OLD]), length)[0] if tokens else _unlimited(length)
-    from harness.origin import TrialOrigin
+    from harness.arithmetic import autocast
+    from harness.reader import Setting
+    from harness.text import separator
     from harness.train import device
 
-    origin = TrialOrigin(
-        budget, 0, found.tables, content_keys(found, length), lookup.cache(), partial(load_model, base.folder), device()
-    )
+    keys, start, place = content_keys(found, length), separator(found.tokenizer), device()
+    setting = Setting(budget, partial(load_model, base.folder), found.tables, 1, keys, lookup.cache(), start)
+    origin = setting.origin(0, place, partial(autocast, budget.engine, place))
     began = time.perf_counter()
     memory = strategy.setup(origin)
     return Made(origin.files, memory.facts, time.perf_counter() - began)

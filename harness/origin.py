@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from harness import __version__
+from harness.code import code
 from harness.errors import HarnessError, InputError, TrialError
 from harness.files import read_json, write_json, writing
 from harness.frozen import FinishedControl, FrozenBase
@@ -160,8 +162,8 @@ class TrialOrigin:
     def remember(
         self, what: Mapping[str, Any], make: Callable[[], dict[str, Tensor]], sources: Sequence[str] = (OLD,)
     ) -> dict[str, Tensor]:
-        """Tensors made once and kept by content: by `what`, the base and the sources they are made from; in every run."""
-        path = self.remembered(what, sources)
+        """Tensors made once and kept by content: by `what`, whose code, base and sources they are made from; in every run."""
+        path = self.remembered({**what, "code": code(make.__module__)}, sources)
         seal = path.with_suffix(".json")
         whole, first = _whole(path, seal), path not in self.files
         self.files.setdefault(path, whole)
@@ -181,7 +183,8 @@ class TrialOrigin:
 
     def remembered(self, what: Mapping[str, Any], sources: Sequence[str] = (OLD,)) -> Path:
         """The file of what is remembered."""
-        made_by = [__version__, torch.__version__, str(self.device), torch.get_num_threads(), self.budget.engine.forward]
+        versions = [__version__, torch.__version__, version("transformers")]
+        made_by = [*versions, str(self.device), torch.get_num_threads(), self.budget.engine.forward, self.start]
         keys = [self.keys.get(name) for name in ("base", *sources)]
         return self.cache / f"{digest([what, keys, self.budget.length, made_by])}.safetensors"
 

@@ -163,6 +163,20 @@ def test_what_is_remembered_is_of_the_arithmetic_it_was_made_with(changed: dict[
     }  # fmt: skip
 
 
+def test_what_is_remembered_is_of_the_code_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever mends the formula of an importance meets the new one in the next run, and not what the old one left."""
+    known = origin(tmp_path)
+    known.remember({"what": "test"}, lambda: {"a": torch.ones(2)})
+    monkeypatch.setattr("harness.origin.code", lambda module: f"{module} edited")
+    assert known.remember({"what": "test"}, lambda: {"a": torch.zeros(2)})["a"].tolist() == [0, 0]
+
+
+def test_drawn_text_begins_with_the_token_that_it_was_asked_to_begin_with(tmp_path: Path) -> None:
+    """The same base with a tokenizer whose documents start otherwise: other text."""
+    one, other = origin(tmp_path, start=1), origin(tmp_path, start=2)
+    assert one.remembered({"what": "drawn"}, ()) != other.remembered({"what": "drawn"}, ())
+
+
 @pytest.mark.parametrize("damage", [lambda whole: whole[:20], lambda whole: whole[:-1] + b"?", lambda whole: b""])
 def test_what_was_damaged_is_made_again(damage: Any, tmp_path: Path) -> None:
     """A cache that outlives runs meets full disks and power cuts; a torn file must neither stop an arm nor be believed."""
