@@ -158,10 +158,20 @@ def _say_plan(ready: "Ready") -> None:
     )
     for note in plan.notes:
         print(f"note: {note}")
-    wait = "time unknown" if found.seconds is None else f"about {found.seconds / 60:.1f} minutes of plain steps"
-    trained = f"{found.trainings} trainings ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"
-    scoring = "" if found.scoring_seconds is None else f" (about {found.scoring_seconds / 60:.1f} minutes)"
-    print(f"to do: {trained}, {found.scorings} scorings{scoring}")
+    wait = "time unknown" if found.seconds is None else f"{about(found.seconds)} of plain steps"
+    trained = f"{several(found.trainings, 'training')} ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"
+    scoring = "" if found.scoring_seconds is None else f" ({about(found.scoring_seconds)})"
+    print(f"to do: {trained}, {several(found.scorings, 'scoring')}{scoring}")
+
+
+def about(seconds: float) -> str:
+    """A wait in words."""
+    return "less than a minute" if seconds < 57 else f"about {seconds / 60:.1f} minutes"
+
+
+def several(count: int, what: str) -> str:
+    """How many, with the word in its number."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _old(sources: Any) -> str:
@@ -178,7 +188,8 @@ def _run(ready: "Ready") -> None:
         failed = run_plan(ready, shlex.join(["harness", *sys.argv[1:]]), watch)
     print(f"page: {_page(ready.folder)}")
     if failed:
-        _fail(f"{len(failed)} trials failed: {', '.join(failed)}; the page says why; the same command tries them again", 1)
+        count, again = several(len(failed), "trial"), "it" if len(failed) == 1 else "them"
+        _fail(f"{count} failed: {', '.join(failed)}; the page says why; the same command tries {again} again", 1)
 
 
 def _page(folder: Path) -> Path:

@@ -216,6 +216,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     assert "arms none, my_pull:weight=2, kl; seeds 1, 2" in out
     assert "960 tokens an arm: 15 steps of 4 x 16" in out
     assert "to do: 6 trainings (5,760 tokens, " in out
+    assert "less than a minute of plain steps), 7 scorings" in out
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
@@ -307,3 +308,11 @@ def test_the_version_is_the_packages(harness: Type) -> None:
     from importlib.metadata import version
 
     assert harness("--version") == (0, f"{version('forgetting-harness')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(3.0, "less than a minute"), (58.0, "about 1.0 minutes"), (672.0, "about 11.2 minutes")]
+)
+def test_a_wait_is_said_in_minutes_and_never_as_none(seconds: float, said: str) -> None:
+    assert cli.about(seconds) == said
+    assert [cli.several(count, "training") for count in (0, 1, 2)] == ["0 trainings", "1 training", "2 trainings"]
