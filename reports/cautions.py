@@ -27,10 +27,12 @@ def _best(study: fg.Study) -> list[str]:
         return []
     updates = {trial: (int(trial.facts["scored_at"]), int(trial.facts["steps"])) for trial in study.done}
     early = [f"{_name(trial)}: after {at} of {last} updates" for trial, (at, last) in updates.items() if at < last]
-    where = f"before the last update in some ({'; '.join(early)})" if early else "the last of each, as it turned out"
+    scored = "Every arm is scored at its best checkpoint by loss on held-out new text"
+    if not early:
+        return [f"{scored}; so far that was the final step in all of them."]
     return [
-        "Every arm is scored at its best checkpoint by loss on held-out new text and not at its final step: "
-        f"{where}. Arms are stopped at different adaptation, so read what they keep beside what they learn."
+        f"{scored} and not at its final step: before the last update in some ({'; '.join(early)}). "
+        "Arms are stopped at different adaptation, so read what they keep beside what they learn."
     ]
 
 
