@@ -32,7 +32,7 @@ def neox() -> nn.Module:
     """The 70M GPT-NeoX shape with random weights."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    sizes = {"vocab_size": 50_304, "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8}
+    sizes: dict[str, Any] = {"vocab_size": 50_304, "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8}
     config = GPTNeoXConfig(**sizes, intermediate_size=2048, max_position_embeddings=2048, tie_word_embeddings=False)
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -140,7 +140,7 @@ def trainer(made: Setting, scratch: Path, between: Callable[[], Any]) -> None:
         def on_step_end(self, *given: Any, **named: Any) -> None:
             between()
 
-    rows = [{"input_ids": row, "labels": row} for row in tokens]
+    rows: Any = [{"input_ids": row, "labels": row} for row in tokens]
     built = Trainer(model=made.load(), args=arguments, train_dataset=rows, callbacks=[Between()])
     built.remove_callback(PrinterCallback)  # what is printed here are tables
     built.train()
