@@ -115,6 +115,15 @@ def test_weights_choose_positions_and_the_divisor_counts_those_that_count(name: 
     assert total.item() == pytest.approx(wanted.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_multiple_of_the_total_has_a_multiple_of_its_gradient(name: str) -> None:
+    """As where several processes share a step, and their gradients are averaged."""
+    model = build(name)
+    once, thrice = (slopes(model, times * Objective(model)(tokens(), weighting())[0]) for times in (1, 3))
+    for parameter, slope in thrice.items():
+        torch.testing.assert_close(slope, 3 * once[parameter], atol=1e-6, rtol=1e-4, msg=parameter)
+
+
 def test_a_term_that_no_position_carries_is_zero() -> None:
     total, _ = Objective(build("tied"))(tokens(), weighting(cross_entropy=torch.zeros(ROWS, LENGTH - 1)))
     assert total.item() == 0
