@@ -13,6 +13,8 @@ from harness.record import read_plan
 from harness.resolve import Ready
 from harness.strategy import overrides, parts
 
+CHANGED = "between two commands of this run, what computes it changed:"
+
 
 def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
     """plan.yaml: the plan, resolved, with what a report needs to know of its tasks."""
@@ -91,7 +93,17 @@ def merged(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
         "seeds": sorted({*plan["seeds"], *before["seeds"]}),
         "strategies": {**before["strategies"], **plan["strategies"]},
         "trainings": {**before.get("trainings", {}), **plan["trainings"]},
+        "notes": [*plan["notes"], *_other_versions(before, plan)],
     }
+
+
+def _other_versions(before: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """What the page says of libraries that changed between the commands of a run."""
+    found = [note for note in before.get("notes", ()) if note.startswith(CHANGED)]
+    now = plan["versions"]
+    others = {name: was for name, was in before.get("versions", {}).items() if was != now.get(name)}
+    moved = ", ".join(f"{name} from {was} to {now.get(name)}" for name, was in others.items())
+    return [*found, f"{CHANGED} {moved}; trials before and after may differ by that too"] if moved else found
 
 
 def refuse_foreign(ready: Ready, folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import InputError, RecordError
 from harness.files import Log, owned, read_json, write_json, write_text, writing
+from harness.folder import merged
 from harness.record import read, read_plan, write_plan
 
 PLAN = {"fingerprint": "f", "arms": ["none", "replay:share=0.05+kl"], "seeds": [1, 2], "tasks": {"t": {"suite": "s"}}}
@@ -159,3 +160,15 @@ def test_what_is_missing_is_a_trial_that_says_so(tmp_path: Path) -> None:
     assert record.trials[3].training["loss"].tolist() == [2.0]
     assert record.base.scores.empty
     assert record.base.completions.empty
+
+
+def test_a_run_that_grew_under_other_libraries_says_so_from_then_on(tmp_path: Path) -> None:
+    """Arms of one page that were trained by two versions of a library are not silently compared."""
+    plan: dict[str, Any] = {"command": "a", "arms": [], "seeds": [1], "strategies": {}, "trainings": {}, "notes": ["own"]}
+    plan |= {"fingerprint": "f", "created": "then", "commands": ["a"], "versions": {"torch": "2.9", "numpy": "2.0"}}
+    told = []
+    for torch in ("2.9", "2.10", "2.10"):
+        write_plan(tmp_path, merged(tmp_path, plan | {"versions": {"torch": torch, "numpy": "2.0"}}))
+        told.append(read_plan(tmp_path)["notes"])
+    said = "between two commands of this run, what computes it changed: torch from 2.9 to 2.10; trials before and after may "
+    assert told == [["own"], ["own", f"{said}differ by that too"], ["own", f"{said}differ by that too"]]
