@@ -98,6 +98,29 @@ def refuse_changed(path: Path, lines: int, digest: str) -> None:
         raise RecordError(f"{path} is not as it was written; delete {path.parent} and run the same command again")
 
 
+def rows_digest(path: Path, update: int) -> str:
+    """Of the rows of a table that are of no later update, whatever was added since; nothing where there are none."""
+    if not path.exists():
+        return ""
+    rows = read_table(path)
+    rows = rows[rows["update"] <= update]
+    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest() if len(rows) else ""
+
+
+def refuse_changed_rows(path: Path, update: int, digest: str) -> None:
+    """Refuse a table that no longer holds the rows that the checkpoint of an update knew."""
+    try:
+        if rows_digest(path, update) == digest:
+            return
+        wrong = "is not as it was" if path.exists() else "is gone, and held milestones"
+    except (RecordError, KeyError):
+        wrong = "is not as it was"
+    raise RecordError(
+        f"{path} {wrong} when the checkpoint at update {update} was written; "
+        f"put it back, or delete {path.parent}, and run the same command again"
+    )
+
+
 class Log:
     """An append-only file of JSON lines that a restart cuts back to the lines its checkpoint knew."""
 

@@ -103,7 +103,7 @@ def keep(folder: Path, update: int, tokens: int, items: Sequence[Item], bits: Se
     asked = zip(items, bits, strict=True)
     found = pd.DataFrame([{"update": update, "tokens": tokens, **item.facts, "after": after} for item, after in asked])
     path = folder / TRAJECTORY
-    if path.exists():
+    if update and path.exists():
         before = read_table(path)
         found = pd.concat([before[before["update"] < update], found], ignore_index=True)
     with writing(path) as beside:

@@ -10,9 +10,10 @@ import torch
 from harness import resume, stopping
 from harness.checkpoint import Checkpoints
 from harness.errors import TrialError
-from harness.files import Log, refuse_changed
+from harness.files import Log, refuse_changed, refuse_changed_rows, rows_digest
 from harness.objective import Objective
 from harness.origin import untouched
+from harness.record import TRAJECTORY
 
 if TYPE_CHECKING:
     from harness.train import Training
@@ -33,8 +34,10 @@ class Saving:
         """Go on from the newest checkpoint that is whole; sentences that name the damaged ones."""
         state = self.checkpoints.newest()
         if state is not None:
+            update, trial = state.numbers["update"], self.checkpoints.folder.parent
             for name, digest in state.numbers["logs"].items():
-                refuse_changed(self.checkpoints.folder.parent / name, state.numbers["update"], digest)
+                refuse_changed(trial / name, update, digest)
+            refuse_changed_rows(trial / TRAJECTORY, update, state.numbers["milestones"])
             resume.restore(self.training, state)
         where = f"{self.checkpoints.folder.parent} goes on from update {self.training.update}"
         return [f"the checkpoint {damaged}; {where}" for damaged in self.checkpoints.passed_over]
@@ -50,6 +53,7 @@ class Saving:
                 log.flush()
             state = resume.state(training)
             state.numbers["logs"] = {log.name: log.digest for log in logs}
+            state.numbers["milestones"] = rows_digest(self.checkpoints.folder.parent / TRAJECTORY, training.update)
             self.checkpoints.write(training.update, state, [training.best])
             self._last = time.monotonic()
         if signal:

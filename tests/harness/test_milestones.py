@@ -144,6 +144,43 @@ def test_a_trial_that_was_stopped_has_the_rows_of_one_that_was_not(ready: Any) -
     assert trials[0].facts["weights"] == trials[1].facts["weights"]
 
 
+def test_rows_that_were_changed_or_lost_since_they_were_saved_are_named(ready: Any) -> None:
+    class Stops(Watch):
+        def step(self, done: int, total: int, logged: Mapping[str, float]) -> None:
+            if "loss" in logged and done == 7:
+                raise KeyboardInterrupt
+
+    plan = ready("out", checkpoint_every=5)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, "", Stops())
+    trial = plan.folder / "none" / "seed-1"
+    path, rows = trial / "trajectory.parquet", pd.read_parquet(trial / "trajectory.parquet")
+    whole = path.read_bytes()
+    rows.assign(after=rows["after"] + (rows["update"] == 2)).to_parquet(path, index=False)
+    changed = path.read_bytes()
+    for harmed, wrong in (
+        (changed, "is not as it was"),
+        (whole[:-1], "is not as it was"),
+        (None, "is gone, and held milestones"),
+    ):
+        path.unlink(missing_ok=True)
+        if harmed is not None:
+            path.write_bytes(harmed)
+        assert run(plan, "") == ["none/seed-1"]
+        assert Result(trial, None, 1).facts["error"] == (
+            f"{path} {wrong} when the checkpoint at update 5 was written; "
+            f"put it back, or delete {trial}, and run the same command again"
+        )
+    path.write_bytes(whole)
+    assert run(plan, "") == []
+
+
+def test_a_first_look_needs_nothing_of_an_earlier_attempt(tmp_path: Path) -> None:
+    (tmp_path / "trajectory.parquet").write_bytes(b"torn")
+    made.keep(tmp_path, 0, 0, [item("a", 0, 3)], [1.0])
+    assert len(Result(tmp_path, None, None).trajectory) == 1
+
+
 def test_rows_begin_at_the_base_and_end_at_the_scores(ready: Any) -> None:
     plan: Ready = ready("out")
     run(plan, "")
