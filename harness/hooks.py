@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from harness.strategy import Batch, Chunk, Strategy
 
+ASKED = ("controls", "cost", "fits", "needed")
+"""What a strategy says of itself when the plan is made."""
+
 
 def watched(hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The hook, whose exceptions and useless results become a TrialError."""
@@ -32,7 +35,7 @@ def watched(hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except HarnessError:
             raise
         except (Exception, SystemExit) as error:  # a plugin may fail in any way
-            if (hook == "fits" and isinstance(error, ValueError)) or out_of_memory(error):
+            if (hook == "fits" and isinstance(error, ValueError)) or (hook not in ASKED and out_of_memory(error)):
                 raise  # so it refuses a base or a budget; where memory ran out, the loop may still have a way
             raise failure([self], hook, f"{said(error)}{_place(function, error)}") from error
         if look and (wrong := look(made, *given)):

@@ -28,7 +28,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.given import NEW, OLD, TASK, Batch, Chunk, Control, Course, Frozen, Memory, Origin, Table
-from harness.hooks import watched
+from harness.hooks import ASKED, watched
 from harness.plan import Budget
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 _BEFORE = ("setup", "adapt", "peak", "schedule", "choose")
 HOOKS = (*_BEFORE, "mixture", "weigh", "observe", "loss", "gradients", "weights", "finish")
-ASKED = ("controls", "cost", "fits", "needed")
-"""What a strategy says of itself when the plan is made."""
 FAMILIES = (
     "control",
     "learning rate",

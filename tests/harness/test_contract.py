@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from harness.bench import BATCH, tiny_setting
 from harness.errors import InputError, TrialError
 from harness.plan import file_digest
 from harness.record import read
-from harness.strategy import CROSS_ENTROPY, Strategy
+from harness.strategy import ASKED, CROSS_ENTROPY, Strategy
 from harness.train import Training, train
 
 # One strategy a way to be wrong: its name, its hook, and the sentence that its arm ends with (without "failed in").
@@ -314,6 +315,20 @@ def test_in_a_combined_arm_the_guilty_part_is_named(ended: SimpleNamespace) -> N
 )
 def test_the_plan_says_at_once_what_cannot_be_used(name: str, ended: SimpleNamespace) -> None:
     assert ended.said.count(f"note: the arm {name} will fail: ") == 1
+
+
+@pytest.mark.parametrize("hook", ASKED)
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError("no room")])
+def test_memory_that_runs_out_while_the_plan_is_made_is_a_sentence(hook: str, error: Exception) -> None:
+    """Nothing is halved there, unlike in a step: the arm fails as in any other way."""
+
+    def short(*given: Any) -> Any:
+        raise error
+
+    hungry: Any = dataclass(frozen=True)(type("Hungry", (Strategy,), {hook: short, "__module__": "elsewhere"}))
+    given = {"cost": (None,), "fits": (None, None)}.get(hook, ())
+    with pytest.raises(TrialError, match=rf"failed in {hook}: (OutOfMemory|Memory)Error: "):
+        getattr(hungry(), hook)(*given)
 
 
 @pytest.mark.parametrize(("first", "second", "guilty"), [
