@@ -44,7 +44,17 @@ Every = Annotated[int | timedelta, PlainValidator(lambda value: _updates_or_time
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Trackers = Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_words)]
 Count = Annotated[int, BeforeValidator(_count), Field(ge=1, strict=True)]
-CountOrAuto = Annotated[Count | None, BeforeValidator(lambda value: None if value == "auto" else value)]
+
+
+def _rows_or_auto(value: Any) -> Any:
+    """Whole rows; None: auto."""
+    found = None if value == "auto" else _count(value)
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and found > 0):
+        return found
+    raise ValueError("give a whole number of rows, 1 or more, or auto")
+
+
+CountOrAuto = Annotated[int | None, PlainValidator(_rows_or_auto)]
 
 
 def _seeds(value: Any) -> Any:
