@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from harness.distance import distance
+from harness.errors import within_memory
 from harness.files import read_table, writing
 from harness.model import tensors
 from harness.plan import Budget
@@ -58,6 +59,10 @@ def afford(items: Sequence[Item], budget: Budget) -> tuple[list[Item], int]:
     return [], 0
 
 
+WITHOUT = "type --no-milestones, or give a smaller --limit"
+"""What helps where memory is too short for a look."""
+
+
 class Milestones:
     """The same items for every arm, seed and milestone of a run, chosen when the first trial is trained."""
 
@@ -80,10 +85,11 @@ class Milestones:
         def evaluate(update: int) -> dict[str, float]:
             if update not in due:
                 return {}
-            with training.as_stored():
-                bits = asked.bits()
+            with within_memory(f"while milestones were looked at, at update {update}", WITHOUT):
+                with training.as_stored():
+                    bits = asked.bits()
+                moved = distance(training, tensors(ready.base.folder))
             keep(folder, update, update * budget.batch * budget.length, items, bits)
-            moved = distance(training, tensors(ready.base.folder))
             return changes(items, bits) | ({} if moved is None else {"distance": moved})
 
         return evaluate

@@ -175,6 +175,19 @@ def test_rows_that_were_changed_or_lost_since_they_were_saved_are_named(ready: A
     assert run(plan, "") == []
 
 
+def test_a_look_that_memory_is_too_short_for_says_how_to_go_without(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(self: Asked) -> list[float]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Asked, "bits", short)
+    plan = ready("out")
+    assert run(plan, "") == ["none/seed-1"]
+    assert Result(plan.folder / "none" / "seed-1", None, 1).facts["error"] == (
+        "memory ran out while milestones were looked at, at update 0 (for another 2.00 GiB); "
+        "type --no-milestones, or give a smaller --limit"
+    )
+
+
 def test_a_first_look_needs_nothing_of_an_earlier_attempt(tmp_path: Path) -> None:
     (tmp_path / "trajectory.parquet").write_bytes(b"torn")
     made.keep(tmp_path, 0, 0, [item("a", 0, 3)], [1.0])
