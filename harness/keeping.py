@@ -34,6 +34,19 @@ def scored_at(asked: Settings) -> tuple[str, list[str]]:
     return f"best of every {every} updates", [note]
 
 
+def few_checkpoints(asked: Settings, steps: Mapping[str, int]) -> list[str]:
+    """What the plan says where the best is to be chosen and arms have one checkpoint alone: that of their last update."""
+    every: Any = BUILT_IN["checkpoint_every"][0] if asked.checkpoint_every is None else asked.checkpoint_every
+    one = [name for name, own in steps.items() if own <= every] if asked.score == "best" else []
+    if not one:
+        return []
+    who, have = ("every arm", "has") if len(one) == len(steps) else (", ".join(one), "has" if len(one) == 1 else "have")
+    return [
+        f"{who} {have} no more than {every} updates and so one checkpoint, its last: there is no other for --score best to "
+        "choose; give a smaller --checkpoint-every"
+    ]
+
+
 def write_weights(model: "nn.Module", tokenizer: Any, folder: Path) -> str:
     """Store a finished model and its tokenizer, whole or not at all; the digest of its weights."""
     saved: Any = model

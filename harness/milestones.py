@@ -4,7 +4,7 @@ The loop is handed a function that it calls with the number of updates done, and
 weights are those of the optimizer at that update: what a strategy averages or merges at the end is not in them yet.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,50 +14,14 @@ import pandas as pd
 from harness.distance import distance
 from harness.errors import within_memory
 from harness.files import read_table, writing
+from harness.looks import MOST, TOO_SHORT, afford, milestones
 from harness.model import tensors
-from harness.plan import Budget
 from harness.record import TRAJECTORY, Result
 from harness.resolve import Ready
 from harness.score_items import Asked, Item, choose
 
 if TYPE_CHECKING:
     from harness.train import Training
-
-SHARE = 0.05
-"""Of the time that the control trains, at most."""
-FORWARD = 0.5
-"""Time of a token that is only read, in tokens that are trained on: a third of the arithmetic, in rows of unequal length."""
-MOST, LEAST = 32, 4
-"""Items of a task."""
-SPACINGS = (5, 10, 20)
-"""Per cent of a training between two milestones, the finest that leaves LEAST items of every task."""
-
-
-def milestones(steps: int, spacing: int) -> list[int]:
-    """Updates: 0; 1, 2, 4, ... % of the training; then every `spacing` %, and the last.
-
-    >>> milestones(200, 20)
-    [0, 2, 4, 8, 16, 32, 40, 80, 120, 160, 200]
-    """
-    doubled = [2**power for power in range(7) if 2**power < spacing]
-    return sorted({round(steps * percent / 100) for percent in (0, *doubled, *range(spacing, 101, spacing))})
-
-
-def afford(items: Sequence[Item], budget: Budget) -> tuple[list[Item], int]:
-    """The items, and the spacing, that SHARE of the control's training pays for; no items where it pays for too few."""
-    for spacing in SPACINGS:
-        left = SHARE / FORWARD * budget.tokens / len(milestones(budget.steps, spacing))
-        kept: list[Item] = []
-        for item in items:
-            left -= item.tokens
-            if left < 0:
-                break
-            kept.append(item)
-        each = Counter(item.task for item in kept)
-        if kept and all(each[task] >= min(LEAST, count) for task, count in Counter(item.task for item in items).items()):
-            return kept, spacing
-    return [], 0
-
 
 WITHOUT = "type --no-milestones, or give a smaller --limit"
 """What helps where memory is too short for a look."""
@@ -70,13 +34,17 @@ class Milestones:
         self.ready = ready
         self._chosen: tuple[list[Item], int] | None = None
 
-    def of(self, training: "Training", folder: Path) -> Callable[[int], dict[str, float]]:
+    def of(
+        self, training: "Training", folder: Path, tell: Callable[[str], None] = lambda sentence: None
+    ) -> Callable[[int], dict[str, float]]:
         """What a training calls with the number of updates done."""
         ready = self.ready
         if self._chosen is None:
             base = Result(ready.folder / "base", None, None).scores
             found = choose(training.model, ready.tokenizer, ready.suites, base, ready.bos, MOST)
             self._chosen = afford(found, ready.setting.budget)
+            if found and not self._chosen[0]:
+                tell(TOO_SHORT)
         items, spacing = self._chosen
         budget = training.setting.budget
         due = set(milestones(budget.steps, spacing)) if items else set()

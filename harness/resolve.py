@@ -14,7 +14,8 @@ from harness.arms import broken, gather, rate, sound
 from harness.code import code
 from harness.corpus import Corpus
 from harness.errors import InputError
-from harness.keeping import finished_control, scored_at
+from harness.keeping import few_checkpoints, finished_control, scored_at
+from harness.looks import foreseen
 from harness.model import Base, count_parameters, load_model, load_tokenizer, locate
 from harness.needs import check_fits, check_given
 from harness.plan import Arm, Budget, Engine, Plan, digest
@@ -77,6 +78,8 @@ def resolve(asked: Settings) -> Ready:
     budgets = {name: replace(budget, steps=own) for name, own in steps.items()}
     arms = replace(arms, strategies=check_fits(arms.strategies, base, found.config, budgets))
     folder = Path(asked.output or f"runs/{Path(base.name).name}-{Path(corpora[NEW].name).name}")
+    looked = BUILT_IN["milestones"][0] if asked.milestones is None else asked.milestones
+    short = foreseen(suites, budget, asked.limit) if looked else []
     setting, described = _setting(asked, budget, found, folder), _base(found)
     rows, rows_note = fitting.choose(asked, setting, arms.strategies.values(), found.config, described["parameters"], folder)
     plan = Plan(
@@ -98,12 +101,15 @@ def resolve(asked: Settings) -> Ready:
             "margin": asked.margin,
             "limit": asked.limit,
             "trackers": list(asked.trackers),
-            "milestones": BUILT_IN["milestones"][0] if asked.milestones is None else asked.milestones,
+            "milestones": looked,
             "keep_weights": asked.keep_weights,
             "scored_at": scored,
             "on_nan": asked.on_nan,
         },
-        notes=(*arms.notes, *broken(arms.strategies), *suite_notes, *budget_notes, *rows_note, equal_note, *scored_note),
+        notes=(
+            *(*arms.notes, *broken(arms.strategies), *suite_notes, *budget_notes, *rows_note, equal_note, *scored_note),
+            *(*few_checkpoints(asked, steps), *short),
+        ),
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
     )
     setting = replace(setting, micro_batch=rows)

@@ -210,7 +210,7 @@ def _train(ready: Ready, trial: Trial, training: "Training", watch: Watch, seen:
             follow(row)
             watch.step(done, total, row)
 
-        train(training, folder, show, watch.note, seen.of(training, folder) if seen else None)
+        train(training, folder, show, watch.note, seen.of(training, folder, watch.note) if seen else None)
 
 
 def _training(ready: Ready, trial: Trial) -> "Training":

@@ -19,7 +19,7 @@ LAYERS = [
     ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
-    ["spending", "fitting", "needs", "lookup", "keeping"],
+    ["spending", "fitting", "needs", "lookup", "keeping", "looks"],
     ["testing"],
     ["bench", "pretrain", "arms", "asking"],
     [

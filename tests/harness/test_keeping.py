@@ -11,7 +11,7 @@ import pytest
 from harness import cli
 from harness.errors import InputError
 from harness.files import read_json
-from harness.keeping import scored_at
+from harness.keeping import few_checkpoints, scored_at
 from harness.record import read
 from harness.settings import settings
 
@@ -115,6 +115,23 @@ def test_the_best_checkpoint_is_scored_of_all_arms_at_once(harness: Harness, tmp
     code, err = harness(*words[:4], "--learning-rate", 0.05)
     assert code == 2
     assert "the arms of out are scored at their best of every 1 updates, those of this plan at their final step" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "steps", "says"),
+    [
+        ({}, {"none": 150, "kl": 150}, "every arm has no more than 200 updates and so one checkpoint"),
+        ({"checkpoint_every": 100}, {"none": 150, "kl": 100, "ewc": 99}, "kl, ewc have no more than 100 updates"),
+        ({"checkpoint_every": 100}, {"none": 150, "kl": 100}, "kl has no more than 100 updates"),
+        ({"checkpoint_every": 100}, {"none": 101}, ""),
+        ({"score": "final"}, {"none": 1}, ""),
+    ],
+)
+def test_where_there_is_one_checkpoint_to_choose_the_plan_says_so(
+    words: dict[str, Any], steps: dict[str, int], says: str
+) -> None:
+    found = few_checkpoints(settings({"score": "best", **words}, "here"), steps)
+    assert [note.startswith(says) for note in found] == ([True] if says else [])
 
 
 @pytest.mark.parametrize("every", ["10m", 0])

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 import torch
 
+from harness import looks
 from harness import milestones as made
-from harness.milestones import LEAST, SHARE, Milestones, afford, milestones
+from harness.looks import LEAST, SHARE, TOO_SHORT, afford, foreseen, milestones
+from harness.milestones import Milestones
 from harness.plan import Budget
 from harness.record import Result, read
 from harness.resolve import Ready, resolve
@@ -43,7 +45,7 @@ def questions() -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def ready(tmp_path: Path, model_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A small plan, resolved; its training pays for as many items as anybody could want."""
-    monkeypatch.setattr(made, "SHARE", 1000.0)
+    monkeypatch.setattr(looks, "SHARE", 1000.0)
 
     def planned(name: str, **more: Any) -> Ready:
         words = {"model": str(model_folder), "new": str(text_file), "old": str(text_file), "strategies": "none", "seeds": 1}
@@ -217,10 +219,27 @@ def test_arms_and_seeds_are_asked_the_same_items(ready: Any) -> None:
 
 
 def test_a_training_that_cannot_pay_is_not_looked_at(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(made, "SHARE", SHARE)
-    plan: Ready = ready("out")
-    run(plan, "")
+    monkeypatch.setattr(looks, "SHARE", SHARE)
+    plan: Ready = ready("out", seeds=2)
+    said: list[str] = []
+
+    class Listens(Watch):
+        def note(self, sentence: str) -> None:
+            said.append(sentence)
+
+    run(plan, "", Listens())
+    assert said == [TOO_SHORT]
+    assert "likely too short for looks at milestones: 5 % of its time let each read 14 tokens" in plan.plan.notes[-1]
+    assert not [note for note in ready("without", milestones=False).plan.notes if "milestones" in note]
     assert not list(plan.folder.rglob("trajectory.parquet"))
+
+
+def test_the_plan_foresees_what_a_short_training_pays_for() -> None:
+    """Tasks that generate are not asked; a limit below the least is the least."""
+    suites = [Suite("s", "", (*(Task(name) for name in "abcd"), Task("e", metric="exact_match"), Task("f", "probe")), key="s")]
+    short, enough = (Budget(steps=steps, batch=4, length=128, peak=1e-3) for steps in (30, 60))
+    assert foreseen(suites, enough, None) == foreseen(suites, short, 3) == []
+    assert [note for note in foreseen(suites, short, None) if "4 items of each of 4 tasks have more, as a rule" in note]
 
 
 def test_of_an_earlier_attempt_only_what_came_before_is_kept(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_every_flag_can_stand_in_the_file(text: str, values: dict[str, Any], tmp
         ({"batch": 0}, "here: batch=0: input should be greater than or equal to 1 (batch is: rows of an optimizer step)"),
         ({"batch": 2.5}, "here: batch=2.5: input should be a valid integer (batch is: rows of an optimizer step)"),
         ({"batch": True}, "here: batch=True: input should be a valid integer (batch is: rows of an optimizer step)"),
-        *[({"micro_batch": odd}, f"here: micro_batch={odd!r}: give a whole number of rows, 1 or more, or auto (micro_batch is: ")
+        *[({"micro_batch": odd}, f"here: micro_batch={odd!r}: give a whole number of rows, 1 or more, or auto (micro_batch is")
           for odd in ("lots", 0, 2.5, True, "Auto", "")],
         ({"tokens": "many"}, "here: tokens='many': input should be a valid integer"),
         ({"length": 1}, "here: length=1: input should be greater than or equal to 2 (length is: tokens of a row)"),
