@@ -144,43 +144,18 @@ def _fail_early(typed: dict[str, Any]) -> None:
 
 
 def _say_plan(ready: "Ready") -> None:
+    from harness.announce import announced
     from harness.folder import refuse_foreign
-    from harness.run import cost
 
     refuse_foreign(ready, ready.folder)
-    plan, budget, found = ready.plan, ready.plan.budget, cost(ready)
-    print(f"base {plan.base['name']}; new text {plan.sources['new']['name']}; " + _old(plan.sources))
-    print(f"arms {', '.join(arm.name for arm in plan.arms)}; seeds {', '.join(map(str, plan.seeds))}")
-    whose = "an arm" if plan.alike else "for the control"
-    print(
-        f"{budget.tokens:,} tokens {whose}: {budget.steps} steps of {budget.batch} x {budget.length}, "
-        f"peak learning rate {budget.peak:g}, {budget.engine.told}"
-    )
-    for note in plan.notes:
-        print(f"note: {note}")
-    wait = "time unknown" if found.seconds is None else f"{about(found.seconds)} of plain steps"
-    trained = f"{several(found.trainings, 'training')} ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"
-    scoring = "" if found.scoring_seconds is None else f" ({about(found.scoring_seconds)})"
-    print(f"to do: {trained}, {several(found.scorings, 'scoring')}{scoring}")
-
-
-def about(seconds: float) -> str:
-    """A wait in words."""
-    return "less than a minute" if seconds < 57 else f"about {seconds / 60:.1f} minutes"
-
-
-def several(count: int, what: str) -> str:
-    """How many, with the word in its number."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _old(sources: Any) -> str:
-    return f"old text {sources['old']['name']}" if "old" in sources else "no old text"
+    for line in announced(ready):
+        print(line)
 
 
 def _run(ready: "Ready") -> None:
     from rich.console import Console
 
+    from harness.announce import several
     from harness.run import run as run_plan
     from harness.watching import Terminal
 

@@ -14,7 +14,7 @@ HEAVY = {"torch", "transformers", "lm_eval", "accelerate", "datasets", "safetens
 # Of harness/, downwards: a file may import files of its own layer and of those below.
 LAYERS = [
     ["cli", "__main__"],
-    ["describe", "new", "watching", "making", "importance"],
+    ["announce", "describe", "new", "watching", "making", "importance"],
     ["run"],
     ["tables"],
     ["folder", "price", "milestones"],

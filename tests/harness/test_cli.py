@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import cli
+from harness import announce, cli
 from harness.registry import installed
 
 Type = Callable[..., tuple[int, str, str]]
@@ -314,5 +314,5 @@ def test_the_version_is_the_packages(harness: Type) -> None:
     ("seconds", "said"), [(3.0, "less than a minute"), (58.0, "about 1.0 minutes"), (672.0, "about 11.2 minutes")]
 )
 def test_a_wait_is_said_in_minutes_and_never_as_none(seconds: float, said: str) -> None:
-    assert cli.about(seconds) == said
-    assert [cli.several(count, "training") for count in (0, 1, 2)] == ["0 trainings", "1 training", "2 trainings"]
+    assert announce.about(seconds) == said
+    assert [announce.several(count, "training") for count in (0, 1, 2)] == ["0 trainings", "1 training", "2 trainings"]
