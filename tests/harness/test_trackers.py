@@ -63,7 +63,7 @@ def ready(tmp_path: Path, model_folder: Path, text_file: Path, monkeypatch: pyte
 
     def planned(name: str, **more: Any) -> Ready:
         words = {"model": str(model_folder), "new": str(text_file), "strategies": "none", "seeds": 1, "limit": 3}
-        words |= {"length": 16, "batch": 4, "tokens": 640, "output": str(tmp_path / name)}
+        words |= {"length": 16, "batch": 4, "tokens": 640, "output": str(tmp_path / name), "milestones": False}
         return resolve(settings(words | more, "a test"))
 
     return planned
