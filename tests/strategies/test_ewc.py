@@ -276,7 +276,7 @@ class Anchor:
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def parameter(self, name: str) -> Tensor:
+    def waiting(self, name: str) -> Tensor:
         return self.tensors[name]
 
 
