@@ -2,7 +2,10 @@
 
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +52,20 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "new.jsonl"
     path.write_text("".join(json.dumps({"text": f"{i}. {' '.join(TEXT[i % 9 :: 9])}"}) + "\n" for i in range(100)))
     return path
+
+
+@pytest.fixture
+def small_run(
+    model_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """`harness run` of the two, with a plugin beside it and these words: exit code, and what was complained of."""
+    from harness import cli
+
+    def typed(*words: Any) -> tuple[int, str]:
+        flags = ["--model", model_folder, "--new", text_file, "--length", 16, "--batch", 4, "--plugin", "mine.py", *words]
+        monkeypatch.setattr(sys, "argv", ["harness", "run", *map(str, flags)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return int(end.value.code or 0), capsys.readouterr().err
+
+    return typed

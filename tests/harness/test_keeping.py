@@ -1,14 +1,13 @@
 """What a run keeps of finished trials: the weights that are asked for, as soon as no trial may need them; no checkpoints."""
 
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import cli
 from harness.errors import InputError
 from harness.files import read_json
 from harness.keeping import few_checkpoints, scored_at
@@ -31,22 +30,11 @@ Harness = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def harness(
-    tmp_path: Path, model_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Harness:
+def harness(tmp_path: Path, small_run: Harness, monkeypatch: pytest.MonkeyPatch) -> Harness:
     """`harness run` with a small plan and these words: exit code, and what was complained of."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(PLUGIN)
-
-    def typed(*words: Any) -> tuple[int, str]:
-        flags = ["--model", model_folder, "--new", text_file, "--length", 16, "--batch", 4, "--tokens", 192, "--limit", 2]
-        flags += ["--plugin", "mine.py", "--output", "out"]
-        monkeypatch.setattr(sys, "argv", ["harness", "run", *map(str, [*flags, *words])])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return int(end.value.code or 0), capsys.readouterr().err
-
-    return typed
+    return partial(small_run, "--tokens", 192, "--limit", 2, "--output", "out")
 
 
 def weights(folder: Path) -> set[str]:

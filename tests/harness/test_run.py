@@ -1,8 +1,8 @@
 """A run folder: what failed is a row, what is finished stays, what is shared is trained once, what is foreign is refused."""
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +46,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def harness(
-    folder: Path, model_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Harness:
+def harness(folder: Path, small_run: Harness, monkeypatch: pytest.MonkeyPatch) -> Harness:
     """`harness run` with a small plan and these words: exit code, and what was complained of."""
     monkeypatch.chdir(folder)
     (folder / "mine.py").write_text(PLUGIN)
-
-    def typed(arms: str, *words: Any) -> tuple[int, str]:
-        flags = ["--model", model_folder, "--new", text_file, "--length", 16, "--batch", 4, "--tokens", 640, "--limit", 3]
-        flags += ["--plugin", "mine.py", "--output", "out", "--strategies", arms, *words]
-        monkeypatch.setattr(sys, "argv", ["harness", "run", *map(str, flags)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return int(end.value.code or 0), capsys.readouterr().err
-
-    return typed
+    return partial(small_run, "--tokens", 640, "--limit", 3, "--output", "out", "--strategies")
 
 
 def made(folder: Path) -> dict[str, int]:

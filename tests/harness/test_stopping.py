@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import cli, stopping
+from harness import stopping
 from tests.harness.forks import outcome
 
 PLUGIN = """
@@ -59,21 +58,14 @@ Harness = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def harness(
-    tmp_path: Path, model_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Harness:
+def harness(tmp_path: Path, small_run: Harness, monkeypatch: pytest.MonkeyPatch) -> Harness:
     """`harness run` of one arm, which gets these signals: exit code, and what was complained of."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(PLUGIN)
 
     def typed(arm: str, *signals: int, output: str = "out") -> tuple[int, str]:
         (tmp_path / "signals").write_text(" ".join(str(int(number)) for number in signals))
-        flags = ["--model", model_folder, "--new", text_file, "--length", 16, "--batch", 4, "--tokens", 320, "--limit", 2]
-        flags += ["--plugin", "mine.py", "--seeds", 1, "--strategies", arm, "--output", output]
-        monkeypatch.setattr(sys, "argv", ["harness", "run", *map(str, flags)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return int(end.value.code or 0), capsys.readouterr().err
+        return small_run("--tokens", 320, "--limit", 2, "--seeds", 1, "--strategies", arm, "--output", output)
 
     return typed
 
