@@ -77,7 +77,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{path} is damaged ({reason}); restore it or start again with another --output") from error
     if not isinstance(plan, dict) or "fingerprint" not in plan:
         raise RecordError(f"{path} holds no plan with a fingerprint; restore it or start again with another --output")
-    if SEAL in plan and plan.pop(SEAL) != digest(plan):
+    if plan.pop(SEAL, None) != digest(plan):
         raise RecordError(f"{path} is not as it was written; restore it or start again with another --output")
     return plan
 

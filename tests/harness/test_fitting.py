@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
 from harness import fitting, train_gradient
 from harness.bench import BATCH, LENGTH, same_bits, tiny_model, tiny_setting
 from harness.plan import Engine
+from harness.record import write_plan
 from harness.settings import settings
 from harness.strategy import Strategy
 from harness.train import Training
@@ -91,7 +91,7 @@ def test_a_run_goes_on_with_the_size_that_it_began_with(monkeypatch: pytest.Monk
     (tmp_path / "run").mkdir()
     notes = ["equal tokens", "micro-batches of 2 rows of 512 tokens: so it was"]
     plan = {"fingerprint": "f", "micro_batch": 2, "notes": notes}
-    (tmp_path / "run" / "plan.yaml").write_text(yaml.safe_dump(plan))
+    write_plan(tmp_path / "run", plan)
     assert chosen(monkeypatch, tmp_path, 64 * GIB) == (2, notes[1:])
     assert chosen(monkeypatch, tmp_path, 64 * GIB, micro_batch=4) == (4, [])
 

@@ -146,6 +146,15 @@ def test_a_damaged_plan_is_named(content: bytes, tmp_path: Path) -> None:
         read_plan(tmp_path)
 
 
+def test_a_plan_cut_after_any_line_is_named(tmp_path: Path) -> None:
+    write_plan(tmp_path, {"fingerprint": "f", **PLAN})
+    lines = (tmp_path / "plan.yaml").read_text().splitlines(keepends=True)
+    for kept in range(len(lines)):
+        (tmp_path / "plan.yaml").write_text("".join(lines[:kept]))
+        with pytest.raises(RecordError, match=r"plan\.yaml .*restore it or start again"):
+            read_plan(tmp_path)
+
+
 def test_what_is_missing_is_a_trial_that_says_so(tmp_path: Path) -> None:
     write_plan(tmp_path, PLAN)
     trial = tmp_path / "replay-share-0.05-kl" / "seed-2"

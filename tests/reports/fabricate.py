@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from harness.record import SCORE_COLUMNS
+from harness.record import SCORE_COLUMNS, write_plan
 from harness.typed import parse_arms
 
 
@@ -83,7 +82,7 @@ def run_folder(folder: Path, recipe: Recipe | None = None) -> Path:
     """Write a run folder and return it."""
     recipe = recipe or Recipe()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.yaml").write_text(yaml.safe_dump(plan(recipe), sort_keys=False, allow_unicode=True))
+    write_plan(folder, plan(recipe))
     write_result(folder / "base", {"status": "done", "digest": "b" * 64, "seconds": {"score": 9.5}})
     write_scores(folder / "base", recipe, None, 0)
     write_completions(folder / "base", recipe, "base")

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness import record
 from harness.forgetting import UNITS, Study
 from reports import cautions, training, words
@@ -104,9 +102,9 @@ def test_micro_batches_that_were_halved_are_told_with_what_it_changes(tmp_path: 
 def test_arms_that_are_scored_at_their_best_checkpoint_are_told_with_where_it_was(tmp_path: Path, fabricate: Any) -> None:
     folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,)))
     assert not [line for line in cautions.warnings(Study(record.read(folder))) if "best checkpoint" in line]
-    plan = yaml.safe_load((folder / "plan.yaml").read_text())
+    plan = record.read_plan(folder)
     plan["options"] = (plan.get("options") or {}) | {"scored_at": "best of every 20 updates"}
-    (folder / "plan.yaml").write_text(yaml.safe_dump(plan))
+    record.write_plan(folder, plan)
     for path in folder.glob("*/seed-0/result.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"scored_at": 300, "steps": 300}))
     (said,) = [line for line in cautions.warnings(Study(record.read(folder))) if "best checkpoint" in line]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from harness import record
 from harness.forgetting import ADAPTATION, FORGETTING, Study
@@ -26,7 +25,7 @@ def courses(tmp_path: Path, after: dict[int, list[float]], seeds: int = 1) -> Tr
             "trainings": {"none": {"updates": 100}},
             "tasks": {"text": {"suite": "s", "measures": "keep", "metric": "bits_per_byte", "source": "other"}}}  # fmt: skip
     tmp_path.mkdir(exist_ok=True)
-    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    record.write_plan(tmp_path, plan)
     for seed in range(seeds):
         folder = tmp_path / "none" / f"seed-{seed}"
         folder.mkdir(parents=True)
