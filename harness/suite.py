@@ -10,7 +10,27 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Measures = Literal["keep", "gain", "change", "probe"]
-Metric = Literal["acc", "acc_norm", "exact_match", "bits_per_byte"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Documents of a data set that are scored whole, in bits per byte.
+
+    dataset        owner/name on the hub; None: the task's own files
+    split, column  where they stand
+    config         the data set's configuration
+    file           one file of it (as its repository calls it), where all of them would be too many
+    revision       commit on the hub; None: the newest
+    documents      so many of them, the first that are not blank
+    """
+
+    dataset: str | None = None
+    split: str = "test"
+    column: str = "text"
+    config: str | None = None
+    file: str | None = None
+    revision: str | None = None
+    documents: int = 200
 
 
 @dataclass(frozen=True)
@@ -20,7 +40,9 @@ class Task:
     name        lm-eval's name, or that of our own task
     measures    keep: losing it is forgetting; gain: having it is adaptation; change: new text contradicts it on purpose,
                 left out of both; probe: shown apart (a form that was trained nowhere, say)
-    metric      the metric that counts, fixed before anything is trained
+    metric      the metric that counts, fixed before anything is trained; "": the first of lm-eval's that is a mean over items
+    filter      lm-eval's filter whose answers count, where it has several; None: the first
+    fewshot     examples before a question; None: as lm-eval's definition says, which is none where it says nothing
     chance      expected value of `metric` by guessing; 0 for exact match, None for bits per byte
     source      other: not of the source that arms may read as old text; same: of that source; None: not applicable
     cluster     field of the document whose equal values form a cluster (passage, subject, relation); None: the item itself
@@ -28,12 +50,19 @@ class Task:
     config      configuration for lm-eval's ConfigurableTask; None: lm-eval's task of that name
     documents   the documents of a task with a configuration of its own, in a fixed order
     files       split -> local JSON Lines file that replaces the hub dataset of an lm-eval task
+    text        documents in bits per byte, instead of a task of lm-eval's
+    folder      folder of task files that defines the task; they are code
+    items       items of the whole task as published; None: not known before they are read
+    higher      whether a model is better where the metric is higher; None: bits per byte no, everything else yes
+    sensitive   keeps prompts and answers off pages, exports and trackers
     unsafe      runs model-written code
     """
 
     name: str
     measures: Measures = "keep"
-    metric: Metric = "acc"
+    metric: str = "acc"
+    filter: str | None = None
+    fewshot: int | None = None
     chance: float | None = None
     source: Literal["same", "other"] | None = "other"
     cluster: str | None = None
@@ -42,12 +71,17 @@ class Task:
     config: Mapping[str, Any] | None = None
     documents: Callable[[], Iterator[Mapping[str, Any]]] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    text: Text | None = None
+    folder: str | None = None
+    items: int | None = None
+    higher: bool | None = None
+    sensitive: bool = False
     unsafe: bool = False
 
     @property
     def higher_is_better(self) -> bool:
-        """Direction of the metric: bits per byte fall when a model improves, everything else rises."""
-        return self.metric != "bits_per_byte"
+        """Direction of the metric: bits per byte fall when a model improves, everything else rises but what says otherwise."""
+        return self.metric != "bits_per_byte" if self.higher is None else self.higher
 
 
 @dataclass(frozen=True)

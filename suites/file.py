@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.errors import InputError
 from harness.keys import read_keys
-from harness.suite import Measures, Metric, Suite, Task
+from harness.suite import Measures, Suite, Task
 from suites.code import TASKS as CODE
 from suites.general import TASKS as GENERAL
 from suites.medical import TASKS as MEDICAL
@@ -39,7 +39,7 @@ class TaskEntry(Strict):
 
     task: str = Field(min_length=1)
     measures: Measures = "keep"
-    metric: Metric | None = None
+    metric: str | None = None
     chance: float | None = Field(default=None, ge=0, lt=1)
     source: Literal["same", "other"] | None = "other"
     cluster: str | None = None
