@@ -41,12 +41,12 @@ class Task:
     measures    keep: losing it is forgetting; gain: having it is adaptation; change: new text contradicts it on purpose,
                 left out of both; probe: shown apart (a form that was trained nowhere, say)
     metric      the metric that counts, fixed before anything is trained; "": the first of lm-eval's that is a mean over items
-    filter      lm-eval's filter whose answers count, where it has several; None: the first
-    fewshot     examples before a question; None: as lm-eval's definition says, which is none where it says nothing
     chance      expected value of `metric` by guessing; 0 for exact match, None for bits per byte
     source      other: not of the source that arms may read as old text; same: of that source; None: not applicable
     cluster     field of the document whose equal values form a cluster (passage, subject, relation); None: the item itself
     identity    field of the document that identifies the item; None: lm-eval's position in the split
+    filter      lm-eval's filter whose answers count, where it has several; None: the first
+    fewshot     examples before a question; None: as lm-eval's definition says, which is none where it says nothing
     config      configuration for lm-eval's ConfigurableTask; None: lm-eval's task of that name
     documents   the documents of a task with a configuration of its own, in a fixed order
     files       split -> local JSON Lines file that replaces the hub dataset of an lm-eval task
@@ -61,13 +61,13 @@ class Task:
     name: str
     measures: Measures = "keep"
     metric: str = "acc"
-    filter: str | None = None
-    fewshot: int | None = None
     chance: float | None = None
     source: Literal["same", "other"] | None = "other"
     cluster: str | None = None
     identity: str | None = None
     about: str = ""
+    filter: str | None = None
+    fewshot: int | None = None
     config: Mapping[str, Any] | None = None
     documents: Callable[[], Iterator[Mapping[str, Any]]] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
