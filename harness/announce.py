@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from harness.lookup import TEXT
+
 if TYPE_CHECKING:
     from harness.resolve import Ready
 
@@ -25,6 +27,20 @@ def announced(ready: "Ready") -> Iterator[str]:
     trained = f"{several(found.trainings, 'training')} ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"
     scoring = "" if found.scoring_seconds is None else f" ({about(found.scoring_seconds)})"
     yield f"to do: {trained}, {several(found.scorings, 'scoring')}{scoring}"
+
+
+def proposed(ready: "Ready") -> list[str]:
+    """Which tasks can show forgetting on this base, where its scores are there; else what would score it alone."""
+    from harness import marks
+
+    if study := marks.scored(ready):
+        return marks.sentences(study)
+    suites = ",".join(suite.name for suite in ready.suites if suite.name != TEXT)
+    asked = f" --suites {suites}" if suites else ""
+    return [
+        "which tasks can show forgetting is known once the base is scored, and said before anything is trained; "
+        f"`harness score {ready.base.name}{asked}` scores it alone"
+    ]
 
 
 def about(seconds: float) -> str:

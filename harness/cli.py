@@ -81,7 +81,7 @@ FLAGS = """
     precision weights optimizer attention document_mask gradient_checkpointing reference_weights
     offload_reference compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
-    equal controls limit milestones trackers prompts plugin output dry_run
+    equal controls limit items milestones trackers prompts plugin output dry_run
 """
 """The settings that are flags of `harness run`, in their order; a plan file takes all settings."""
 KINDS: dict[Any, str] = {
@@ -127,7 +127,7 @@ def run(
     with heeded():
         asked = ask(plan, {name: value for name, value in typed.items() if value not in (None, [])})
         ready = resolve(asked)
-        _say_plan(ready)
+        _say_plan(ready, asked.dry_run)
         if not asked.dry_run:
             _run(ready)
 
@@ -143,12 +143,12 @@ def _fail_early(typed: dict[str, Any]) -> None:
                 find("strategies", part.name)
 
 
-def _say_plan(ready: "Ready") -> None:
-    from harness.announce import announced
+def _say_plan(ready: "Ready", proposing: bool) -> None:
+    from harness.announce import announced, proposed
     from harness.folder import refuse_foreign
 
     refuse_foreign(ready, ready.folder)
-    for line in announced(ready):
+    for line in (*announced(ready), *(proposed(ready) if proposing else ())):
         print(line)
 
 

@@ -127,6 +127,11 @@ def _refuse_other_plan(ready: Ready, folder: Path, before: Mapping[str, Any]) ->
         raise InputError(f"the task {moved[0]} belongs to another suite in {folder}; {other}")
     if before["options"].get("margin") != now["options"].get("margin"):
         raise InputError(f"the margins of {folder} were set before the run and cannot be changed after it; {other}")
+    items, read = (plan["options"].get("items", "all") for plan in (before, now))
+    if items != read:
+        raise InputError(
+            f"{folder} reports {items} items, and what was seen cannot be unseen; give --items {items}, or {other}"
+        )
     if (equal := before.get("equal", "tokens")) != now["equal"]:
         raise InputError(f"the arms of {folder} share {equal}; give --equal {equal}, or {other}")
     if before["micro_batch"] != now["micro_batch"]:

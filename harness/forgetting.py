@@ -15,7 +15,7 @@ arms may read) and what was not are never one number, nor are bits and accuracie
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -54,9 +54,13 @@ ADAPTATION, LEARNED, ANSWERS = Reading("gain", "text"), Reading("gain", "accurac
 
 @dataclass(frozen=True)
 class Study:
-    """A run, read for what was forgotten; everything is computed when first asked for."""
+    """A run, read for what was forgotten; everything is computed when first asked for.
+
+    split   the items that are read where the plan keeps some for choosing; else all are read
+    """
 
     record: Record
+    split: Literal["test", "validation"] = "test"
 
     @property
     def control(self) -> str:
@@ -90,12 +94,18 @@ class Study:
 
     @cached_property
     def _base(self) -> dict[str, pd.DataFrame]:
-        return by_task(self.record.base, self.record.tasks)
+        return by_task(self.record.base, self.record.tasks, self.split if self.chosen else None)
 
     @cached_property
     def rows(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
         """(arm, seed) -> task -> rows, indexed by item."""
-        return {(trial.name, trial.seed or 0): by_task(trial, self.record.tasks) for trial in self.done}
+        split = self.split if self.chosen else None
+        return {(trial.name, trial.seed or 0): by_task(trial, self.record.tasks, split) for trial in self.done}
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the plan keeps items for choosing, so that only the others are reported."""
+        return (self.record.plan.get("options") or {}).get("items") == "test"
 
     def margin(self, kind: Kind) -> float:
         """The change that does not matter, declared in the plan before the run."""
@@ -108,7 +118,7 @@ class Study:
         """The tasks of a reading.
 
         What the base did not know it cannot forget: an accuracy that is to be kept counts only where the base stands
-        more than 2 standard errors above chance, decided on the base alone.
+        2 standard errors or more above chance, decided on the base alone.
         """
         pool = self.answers if reading.kind == "answer" else self.samples
         return [
@@ -120,13 +130,16 @@ class Study:
             and (reading.measures == "gain" or self.known(sample))
         ]
 
-    def known(self, sample: Sample) -> bool:
-        """Whether the base stands above chance: a(before) - chance > 2 SE; a text always counts, an unknown chance never."""
+    def mark(self, sample: Sample) -> statistics.Mark:
+        """Where the base stands on a task, decided on the base alone; a text has neither floor nor ceiling."""
         if sample.kind != "accuracy":
-            return True
-        chance = self.chance(sample.task)
+            return "between"
         error = max(sample.base.error, statistics.smallest_error(len(sample.items)))
-        return chance is not None and sample.base.value - chance > 2 * error
+        return statistics.mark(sample.base.value, error, self.chance(sample.task))
+
+    def known(self, sample: Sample) -> bool:
+        """Whether the base stands above chance, so that there is something to forget."""
+        return self.mark(sample) in ("between", "ceiling")
 
     def chance(self, task: str) -> float | None:
         """Expected accuracy by guessing: the plan's, else 1/k over the base's items of k options; 0 for exact match.
@@ -208,44 +221,3 @@ def transitions(sample: Sample, arm: str, seed: int) -> Transitions:
     before, after = sample.before > 0.5, sample.after[arm, seed] > 0.5
     counts = [int(x.sum()) for x in (before & after, before & ~after, ~before & after, ~before & ~after)]
     return Transitions(*counts)
-
-
-def results(record: Record) -> pd.DataFrame:
-    """The rows of results.csv: one an arm, seed and task; a trial that failed or is missing is a row that says so.
-
-    base, value, change, low and high are in `unit` and the task's own direction (a negative change in accuracy is a
-    loss, a positive one in bits per byte is a loss); the interval contains items, not seeds.
-    """
-    study = Study(record)
-    rows: list[dict[str, Any]] = []
-    for trial in record.trials:
-        whose = {"arm": trial.name, "seed": trial.seed, "status": trial.status}
-        scored = [sample for sample in study.samples.values() if (trial.name, trial.seed) in sample.after]
-        rows += [whose | _task_row(study, sample, trial) for sample in scored if trial.status == "done"]
-        if trial.status != "done":
-            rows.append(whose | {"error": trial.facts.get("error", "")})
-    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
-
-
-RESULT_COLUMNS = [
-    *("arm", "seed", "suite", "task", "measures", "source", "metric", "unit", "base", "value", "change", "low", "high"),
-    *("n", "clusters", "chance", "answer_bits_base", "answer_bits", "status", "error"),
-]
-
-
-def _task_row(study: Study, sample: Sample, trial: Result) -> dict[str, Any]:
-    facts = study.record.tasks[sample.task]
-    change = sample.change(trial.name, [trial.seed or 0])
-    bits = study.answers.get(sample.task)
-    return {
-        **{key: facts.get(key) for key in ("suite", "measures", "source", "metric")},
-        "chance": study.chance(sample.task),
-        "task": sample.task,
-        "unit": UNITS[sample.kind],
-        "base": sample.base.value,
-        "value": sample.base.value + change.value,
-        **{key: getattr(change, key) for key in ("low", "high", "n", "clusters")},
-        "change": change.value,
-        "answer_bits_base": bits.base.value if bits else None,
-        "answer_bits": bits.base.value + bits.change(trial.name, [trial.seed or 0]).value if bits else None,
-    }

@@ -41,6 +41,8 @@ class Milestones:
         ready = self.ready
         if self._chosen is None:
             base = Result(ready.folder / "base", None, None).scores
+            if ready.plan.options.get("items") == "test":
+                base = base[base["split"] == "test"]
             found = choose(training.model, ready.tokenizer, ready.suites, base, ready.bos, MOST)
             self._chosen = afford(found, ready.setting.budget)
             if found and not self._chosen[0]:

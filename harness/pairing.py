@@ -29,6 +29,7 @@ class Sample:
 
     before      (n,)
     after       (arm, seed) -> (n,), the same items in the same order
+    pool        items that the task has, of which these n were scored and are reported
     """
 
     task: str
@@ -38,6 +39,7 @@ class Sample:
     weights: Floats
     clusters: np.ndarray
     after: Mapping[tuple[str, int], Floats] = field(repr=False)
+    pool: int = 0
 
     def seeds(self, arm: str) -> tuple[int, ...]:
         """Seeds under which the arm was scored on this task."""
@@ -62,9 +64,10 @@ class Sample:
         return statistics.ratio(self.before, self.weights, self.clusters)
 
 
-def by_task(result: Result, tasks: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """A result's rows, task by task, indexed by item; tasks the plan does not know are an error."""
-    found = {str(task): rows.set_index("item") for task, rows in result.scores.groupby("task", sort=False)}
+def by_task(result: Result, tasks: Mapping[str, Any], split: str | None = None) -> dict[str, pd.DataFrame]:
+    """A result's rows (of one split), task by task, indexed by item; tasks the plan does not know are an error."""
+    rows = result.scores if split is None else result.scores[result.scores["split"] == split]
+    found = {str(task): rows.set_index("item") for task, rows in rows.groupby("task", sort=False)}
     for task, rows in found.items():
         if task not in tasks:
             raise RecordError(f"{result.folder} holds scores of {task!r}, which plan.yaml does not name; delete them")
@@ -91,6 +94,7 @@ def pair(task: str, kind: Kind, rows: pd.DataFrame, scored: Mapping[Key, pd.Data
         weights=np.asarray(sizes, dtype=np.float64),
         clusters=pd.factorize(rows["cluster"])[0],
         after={key: _numerators(_matched(rows, found, key), kind, picks) for key, found in scored.items()},
+        pool=int(rows["pool"].iloc[0]),
     )
 
 

@@ -34,12 +34,15 @@ SCORE_COLUMNS: dict[str, str] = {
     "task": "str",
     "item": "str",  # identity of the document within the task: what is paired
     "cluster": "str",  # items of one cluster are not independent
+    "split": "str",  # validation: may be chosen on; test: what is reported where something was
+    "pool": "int64",  # items that the task has; fewer were scored where --limit drew some of them
     "document_hash": "str",
     "prompt_hash": "str",
     "target_hash": "str",
     "value": "float64",  # the item's metric: 1 or 0 for a choice, exact match; bits per byte for a text
     "loglikelihoods": "object",  # nats, one an option; one number for a text
     "option_bytes": "object",  # UTF-8 bytes of every option; of the text
+    "option_characters": "object",  # characters of every option, by which acc_norm divides; of the text
     "option_tokens": "object",  # tokens of every option, -1 where unknown; predicted tokens of the text
     "choice": "Int64",  # option chosen under the task's metric
     "answer": "Int64",  # option that is right

@@ -100,6 +100,7 @@ def resolve(asked: Settings) -> Ready:
         options={
             "margin": asked.margin,
             "limit": asked.limit,
+            "items": asked.items or BUILT_IN["items"][0],
             "trackers": list(asked.trackers),
             "milestones": looked,
             "keep_weights": asked.keep_weights,

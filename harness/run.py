@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import price
+from harness import marks, price
 from harness.arms import parent_arm
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.files import owned, read_json, write_facts, write_json, writing
@@ -22,7 +22,7 @@ from harness.record import TRAJECTORY, Result, read, write_plan
 from harness.resolve import Ready
 from harness.sealed import drop
 from harness.stopping import insist
-from harness.tables import SMALLER, fill, unscored, wanting
+from harness.tables import SMALLER, fill, scoring, unscored, wanting
 from harness.trackers import followed
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
         write_plan(folder, merged(folder, stored_plan(ready, command)))
         watch.begin(len(ready.plan.trials), {t.folder: _work(ready, t) for t in trials}, _scoring(ready))
         _score_base(ready, watch)
+        for sentence in marks.keep(ready):
+            watch.note(sentence)
         _rescore(ready, watch)
         _drop(ready)
         seen = Milestones(ready) if ready.plan.options.get("milestones") else None
@@ -99,28 +101,28 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
 
 def _score_base(ready: Ready, watch: Watch) -> None:
     folder = ready.folder / "base"
-    if (folder / "result.json").is_file() and not wanting(ready, ready.base.digest, folder):
+    if (folder / "result.json").is_file() and not wanting(scoring(ready), ready.base.digest, folder):
         return
     watch.stage("base", "scored")
     began = time.perf_counter()
-    fill(ready, ready.setting.load(), ready.base.digest, folder, partial(watch.step, logged={}))
-    seconds = time.perf_counter() - began
+    seconds = fill(scoring(ready), ready.setting.load(), ready.base.digest, folder, partial(watch.step, logged={}))
     facts = {"status": "done", "digest": ready.base.digest, "seconds": {"score": round(seconds, 2)}}
     write_facts(folder / "result.json", facts)
-    watch.end("base", None, seconds)
+    watch.end("base", None, time.perf_counter() - began)
 
 
 def _to_rescore(ready: Ready) -> list[Result]:
     """Finished trials, of earlier commands too, that lack scores of a suite or a setting that joined the plan later."""
     found = [result for result in read(ready.folder).trials if result.status == "done"]
-    return [result for result in found if wanting(ready, result.facts["weights"], result.folder)]
+    asked = scoring(ready)
+    return [result for result in found if wanting(asked, result.facts["weights"], result.folder)]
 
 
 def _refuse_gone(ready: Ready) -> None:
     """Refuse, before the plan grows, what cannot be scored: trials whose weights were not kept."""
     for result in _to_rescore(ready) if (ready.folder / "plan.yaml").is_file() else ():
         if not (result.folder / "weights").exists():
-            suites = ", ".join(suite.name for suite in unscored(ready, result.facts["weights"], result.folder))
+            suites = ", ".join(suite.name for suite in unscored(scoring(ready), result.facts["weights"], result.folder))
             raise RecordError(
                 f"{result.folder} has no scores on {suites or 'the prompts'}, and its weights were not kept; "
                 f"leave out what is new, or {anew(result.folder)}"
@@ -131,7 +133,7 @@ def _rescore(ready: Ready, watch: Watch) -> None:
     for result in _to_rescore(ready):
         watch.stage(str(result.folder.relative_to(ready.folder)), "scored")
         model = finished_model(result.folder, "scores need")
-        fill(ready, model, result.facts["weights"], result.folder, partial(watch.step, logged={}))
+        fill(scoring(ready), model, result.facts["weights"], result.folder, partial(watch.step, logged={}))
 
 
 def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None) -> str | None:
@@ -192,9 +194,7 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, see
         facts["held_loss"] = held_loss(training)
     training.release()
     watch.stage(trial.folder, "scored")
-    began = time.perf_counter()
-    fill(ready, training.model, facts["weights"], folder, partial(watch.step, logged={}))
-    times["score"] = time.perf_counter() - began
+    times["score"] = fill(scoring(ready), training.model, facts["weights"], folder, partial(watch.step, logged={}))
     return facts | {"seconds": {name: round(seconds, 2) for name, seconds in times.items()}}
 
 
@@ -241,7 +241,7 @@ def _parts_after(strategy: "Strategy", arm: Arm, parent: Arm) -> "Strategy":
 
 
 def _write_results(folder: Path) -> None:
-    from harness.forgetting import results
+    from harness.results import results
 
     with writing(folder / "results.csv") as beside:
         results(read(folder)).to_csv(beside, index=False)

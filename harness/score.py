@@ -12,8 +12,8 @@ import pandas as pd
 from harness.errors import HarnessError
 from harness.record import SCORE_COLUMNS
 from harness.score_complete import complete
-from harness.score_keys import score_key, suite_key
-from harness.score_rows import Row, Scored
+from harness.score_keys import score_key, shared_key, suite_key
+from harness.score_rows import Row, Scored, place
 from harness.score_state import quiet, unchanged
 from harness.score_tasks import SEED, build, prepare, subset
 from harness.score_texts import documents_suite
@@ -22,7 +22,7 @@ from harness.suite import Suite, Task
 if TYPE_CHECKING:
     from harness.score_model import Scorer
 
-__all__ = ["complete", "documents_suite", "prepare", "score", "score_key", "suite_key"]
+__all__ = ["complete", "documents_suite", "prepare", "score", "score_key", "shared_key", "suite_key"]
 
 
 class Settings(TypedDict, total=False):
@@ -90,6 +90,7 @@ def _score_task(scorer: "Scorer", suite: Suite, task: Task, limit: int | None) -
     for leaf in built.values():
         leaf._instances = None  # lm-eval would hold every prompt until the next model
     _refuse_doubles(task, rows)
+    place(rows, build(task).values())
     return rows
 
 

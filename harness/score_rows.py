@@ -1,7 +1,8 @@
-"""lm-eval's samples to rows: one an item, with the log-likelihood of every option."""
+"""lm-eval's samples to rows: one an item, with the log-likelihood and the lengths of every option, and its split."""
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from harness.errors import HarnessError
 from harness.suite import Suite, Task
 
 PROMPT, OPTION = 2000, 300  # characters that are stored
+VALIDATION = 0.2
+"""Share of the clusters that may be chosen on, in a task without a validation set of its own."""
 Row = dict[str, Any]
 
 
@@ -84,6 +87,7 @@ class Scored:
             "value": float(sample[self.task.metric]),
             "loglikelihoods": nats,
             "option_bytes": [len(option.encode()) for option in choices],
+            "option_characters": [len(option) for option in choices],
             "option_tokens": [self.predicted.get(pair, -1) for pair in arguments],
             "choice": choice,
             "answer": self._answer(sample["doc"], choices, choice),
@@ -107,6 +111,7 @@ class Scored:
             "value": -nats / count / math.log(2),
             "loglikelihoods": [float(nats)],
             "option_bytes": [int(count)],
+            "option_characters": [len(sample["arguments"][0][0])],
             "option_tokens": [self.predicted.get(tuple(sample["arguments"][0]), -1)],
             "choice": None,
             "answer": None,
@@ -121,6 +126,7 @@ class Scored:
             "value": float(sample[self.task.metric]),
             "loglikelihoods": [float(sample["resps"][0][0][0])],
             "option_bytes": [len(continuation.encode())],
+            "option_characters": [len(continuation)],
             "option_tokens": [self.predicted.get((context, continuation), -1)],
             "choice": None,
             "answer": None,
@@ -134,12 +140,35 @@ class Scored:
             "value": float(sample[self.task.metric]),
             "loglikelihoods": [],
             "option_bytes": [],
+            "option_characters": [],
             "option_tokens": [],
             "choice": None,
             "answer": None,
             "prompt": shorten(sample["arguments"][0][0], PROMPT),
             "options": [shorten(str(sample["resps"][0][0]), PROMPT)],
         }
+
+
+def place(rows: list[Row], leaves: Iterable[Any]) -> None:
+    """Say of a task's rows which split they belong to and of how many items they are; `leaves` are lm-eval's task objects."""
+    leaves = list(leaves)
+    own = all(leaf.has_validation_docs() and leaf.has_test_docs() for leaf in leaves)  # then what is scored is all test
+    validation = set() if own else chosen_on(row["cluster"] for row in rows)
+    pool = sum(len(leaf.eval_docs) for leaf in leaves)
+    for row in rows:
+        row |= {"split": "validation" if row["cluster"] in validation else "test", "pool": pool}
+
+
+def chosen_on(clusters: Iterable[str]) -> set[str]:
+    """The clusters whose items may be chosen on, by their names alone; none where nothing would be left to report."""
+    names = set(clusters)
+    found = {name for name in names if _fraction(name) < VALIDATION}
+    return set() if found == names else found
+
+
+def _fraction(name: str) -> float:
+    """A name as a number in [0, 1), evenly spread."""
+    return int.from_bytes(hashlib.sha256(f"validation:{name}".encode()).digest()[:6]) / 2**48
 
 
 def _choose(nats: Sequence[float], choices: Sequence[str], metric: str) -> int:

@@ -142,6 +142,10 @@ class Settings(BaseModel):
         None, description="matched: the arms that isolate what each arm does are trained too; else the page names them"
     )
     limit: Count | None = Field(None, description="items a task, a seeded random subset, the same for every arm")
+    items: Literal["all", "test"] | None = Field(
+        None,
+        description="items that figures are made of: all, or test, which leaves a fifth to choose by (validation)",
+    )
     margin: dict[Literal["text", "accuracy", "answer"], Positive] = Field(
         {},
         description="changes too small to matter: {text: 0.01 (bits per byte), accuracy: 0.01 (share), answer: 0.05 (bits)}",
@@ -190,6 +194,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "on_nan": ("stop", "a step that is not finite is a fault to be looked at; skipped steps are counted on the page"),
     "micro_batch": ("auto", "found once for all arms; up to 4,096 tokens at once on a CPU, 32,768 on a GPU"),
     "equal": ("tokens", "what an arm reads beside new text displaces new text (Ibrahim et al. 2024)"),
+    "items": ("all", "nothing of a run is chosen by its items; who chooses among arms by their scores needs others to report"),
     "milestones": (True, "forgetting that comes back is not seen at the end"),
     "checkpoint_every": (200, "updates, and the last one"),
     "keep_checkpoints": (2, "the one before is used where the newest is damaged"),

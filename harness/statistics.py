@@ -184,6 +184,19 @@ def smallest_error(n: int) -> float:
     return math.sqrt(2) / (n + 2)
 
 
+Mark = Literal["chance", "ceiling", "between", "unknown"]
+"""Where a base stands on a task: what it does not know it cannot forget, and what it knows wholly it cannot learn."""
+ROUNDING = 1e-12
+
+
+def mark(value: float, error: float, chance: float | None) -> Mark:
+    """Less than 2 standard errors above chance, less than 2 below 1, or between; unknown where nobody knows chance."""
+    if chance is None:
+        return "unknown"
+    near = 2 * error - ROUNDING
+    return "chance" if value - chance < near else "ceiling" if 1 - value < near else "between"
+
+
 def mcnemar(gained: int, lost: int) -> float:
     """Exact McNemar: p = min(1, 2 P[Bin(b+c, 1/2) <= min(b, c)]) of wrong -> right against right -> wrong."""
     return min(1.0, 2 * float(stats.binom.cdf(min(gained, lost), gained + lost, 0.5)))

@@ -16,6 +16,7 @@ LAYERS = [
     ["cli", "__main__"],
     ["announce", "describe", "new", "watching", "making", "importance"],
     ["run"],
+    ["marks"],
     ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
@@ -50,6 +51,7 @@ LAYERS = [
         "corpus",
         "registry",
         "forgetting",
+        "results",
         "frontier",
         "trajectory",
         "pairing",
@@ -64,7 +66,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
-FIGURES = {"record", "forgetting", "statistics", "frontier", "pairing", "trajectory"}
+FIGURES = {"record", "forgetting", "results", "statistics", "frontier", "pairing", "trajectory"}
 PLAIN = {"plan", "typed", "errors", "files"}
 """What those may import in turn."""
 # What a package may import of ours, and of others where that is limited.

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness import forgetting as fg
-from harness import frontier, record
+from harness import frontier, record, results
 from harness.errors import RecordError
 
 sys.path.append(str(Path(__file__).parents[1] / "reports"))
@@ -105,7 +105,7 @@ def test_transitions_add_up(study: fg.Study) -> None:
 
 
 def test_results_hold_one_row_an_arm_seed_and_task_and_say_what_failed(study: fg.Study) -> None:
-    rows = fg.results(study.record)
+    rows = results.results(study.record)
     done = rows[rows["status"] == "done"]
     assert len(done) == 14 * len(fabricate.TASKS)
     assert not done.duplicated(["arm", "seed", "task"]).any()
@@ -181,7 +181,7 @@ def test_unknown_chance_of_a_choice_is_that_of_its_options(tmp_path: Path) -> No
     study._base["asked"].at["asked-0", "loglikelihoods"] = [-1.0, -2.0]
     assert study.chance("asked") == pytest.approx((239 / 4 + 1 / 2) / 240)
     assert study.chance("text_stories") is None
-    rows = fg.results(study.record)
+    rows = results.results(study.record)
     assert rows[rows["task"] == "asked"]["chance"].iloc[0] == pytest.approx(0.25)
 
 

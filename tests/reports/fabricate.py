@@ -222,6 +222,7 @@ def write_scores(where: Path, recipe: Recipe, effect: Effect | None, seed: int) 
 
 def row(item: str, cluster: str, **more: Any) -> dict[str, Any]:
     hashes = {f"{kind}_hash": f"{kind}-{item}" for kind in ("document", "prompt", "target")}
+    hashes |= {"split": "test", "pool": 1000}
     empty = {"option_tokens": [-1], "choice": None, "answer": None, "prompt": "", "options": []}
     return {"item": item, "cluster": cluster} | hashes | empty | more
 
