@@ -8,7 +8,7 @@ from harness.folder import stored_plan
 from harness.forgetting import Study
 from harness.pairing import Sample
 from harness.record import Record, Result
-from harness.tables import unscored
+from harness.tables import scoring, unscored
 
 if TYPE_CHECKING:
     from harness.resolve import Ready
@@ -20,7 +20,7 @@ MARKS = "marks.json"
 def scored(ready: "Ready") -> Study | None:
     """The base's scores as they are in the run folder; None where they are not whole."""
     base = ready.folder / "base"
-    if unscored(ready, ready.base.digest, base):
+    if unscored(scoring(ready), ready.base.digest, base):
         return None
     return Study(Record(ready.folder, stored_plan(ready, ""), Result(base, None, None), ()))
 

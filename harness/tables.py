@@ -1,20 +1,26 @@
-"""Tables of a model's scores and completions: which are missing, and each kept beside what it was made from."""
+"""Tables of a model's scores and completions: which are missing, and each kept beside what it was made from.
 
-from collections.abc import Callable
+What was made once is found again in another run folder too: see harness/score_cache.py.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import within_memory
 from harness.files import read_json, write_json, writing
 from harness.folder import prompts
+from harness.lookup import cache
 from harness.plan import digest, file_digest
 from harness.resolve import Ready
+from harness.score_cache import recall, remember
+from harness.suite import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
-
-    from harness.suite import Suite
 
 SMALLER = "close what else uses it, or give a smaller --model"
 """What helps where memory is short and the model itself is too large."""
@@ -22,26 +28,79 @@ Show = Callable[[int, int], None]
 """(items done, items in all)."""
 
 
-def fill(ready: Ready, model: "nn.Module", weights: str, folder: Path, show: Show) -> None:
-    """Every suite that is missing, and the prompts; `weights` is the digest of the model's."""
+@dataclass(frozen=True)
+class Scoring:
+    """How every model of a run folder is scored, the base and whatever is compared with it."""
+
+    folder: Path
+    tokenizer: Any
+    suites: tuple[Suite, ...]
+    prompts: tuple[str, ...]
+    limit: int | None
+    bos: bool | None
+    versions: Mapping[str, str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of `score`."""
+        return {"limit": self.limit, "bos": self.bos}
+
+    def score_key(self, weights: str, suite: Suite) -> str:
+        """What a suite's rows are made from."""
+        from harness.score import score_key
+
+        return score_key(weights, self.tokenizer, suite, self.settings, self.versions)
+
+    def completion_key(self, weights: str) -> str:
+        """What completions are made from."""
+        from harness.text import tokenizer_digest
+
+        return digest([weights, tokenizer_digest(self.tokenizer), self.prompts, self.bos])
+
+
+def scoring(ready: Ready) -> Scoring:
+    """How a run's models are scored."""
+    plan = ready.plan
+    return Scoring(ready.folder, ready.tokenizer, ready.suites, prompts(ready), ready.limit, ready.bos, plan.versions)
+
+
+def fill(asked: Scoring, model: "nn.Module", weights: str, folder: Path, show: Show) -> float:
+    """Every suite that is missing, and the prompts; `weights` is the digest of the model's. Seconds that all of it took."""
     from harness.score import complete, score
     from harness.train import device
 
-    with within_memory(f"while {folder.relative_to(ready.folder)} was being scored", SMALLER):
+    with within_memory(f"while {folder.relative_to(asked.folder)} was being scored", SMALLER):
         model = model.to(device())
-        for suite in unscored(ready, weights, folder):
-            table = score(model, ready.tokenizer, suite, limit=ready.limit, bos=ready.bos, show=show)
-            _keep(table, folder / "scores" / f"{suite.name}.parquet", _score_key(ready, weights, suite))
-        if not _completed(ready, weights, folder):
-            made = complete(model, ready.tokenizer, prompts(ready), bos=ready.bos)
-            _keep(made, folder / "completions.parquet", _completion_key(ready, weights))
+        for suite in unscored(asked, weights, folder):
+
+            def rows(suite: Suite = suite) -> "pd.DataFrame":
+                return score(model, asked.tokenizer, suite, show=show, **asked.settings)
+
+            _keep(rows, model, folder / "scores" / f"{suite.name}.parquet", asked.score_key(weights, suite))
+        if not _completed(asked, weights, folder):
+
+            def said() -> "pd.DataFrame":
+                return complete(model, asked.tokenizer, asked.prompts, bos=asked.bos)
+
+            _keep(said, model, folder / "completions.parquet", asked.completion_key(weights))
+    notes = [folder / "scores" / f"{suite.name}.json" for suite in asked.suites] + [folder / "completions.json"]
+    return sum(read_json(note).get("seconds", 0.0) for note in notes if note.is_file())
 
 
-def _keep(table: "pd.DataFrame", path: Path, key: str) -> None:
-    """Write a table, and beside it what it was made from and the digest of its bytes."""
-    with writing(path) as beside:
-        table.to_parquet(beside, index=False)
-    write_json(path.with_suffix(".json"), {"key": key, "sha256": file_digest(path)})
+def _keep(make: "Callable[[], pd.DataFrame]", model: "nn.Module", path: Path, key: str) -> None:
+    """Write a table, made or found again, and beside it what it was made from, its seconds, and the digest of its bytes."""
+    from harness.score import shared_key
+
+    shared, kept = shared_key(key, model), cache() / "scores"
+    seconds = recall(kept, shared, path)
+    if seconds is None:
+        began = time.perf_counter()
+        table = make()
+        with writing(path) as beside:
+            table.to_parquet(beside, index=False)
+        seconds = round(time.perf_counter() - began, 2)
+        remember(kept, shared, path, seconds)
+    write_json(path.with_suffix(".json"), {"key": key, "sha256": file_digest(path), "seconds": seconds})
 
 
 def _kept(path: Path, key: str) -> bool:
@@ -53,27 +112,17 @@ def _kept(path: Path, key: str) -> bool:
     return stored.get("key") == key and stored.get("sha256") == file_digest(path)
 
 
-def wanting(ready: Ready, weights: str, folder: Path) -> bool:
+def wanting(asked: Scoring, weights: str, folder: Path) -> bool:
     """Whether scores or completions are missing."""
-    return bool(unscored(ready, weights, folder)) or not _completed(ready, weights, folder)
+    return bool(unscored(asked, weights, folder)) or not _completed(asked, weights, folder)
 
 
-def _score_key(ready: Ready, weights: str, suite: "Suite") -> str:
-    from harness.score import score_key
-
-    return score_key(weights, ready.tokenizer, suite, {"limit": ready.limit, "bos": ready.bos}, ready.plan.versions)
-
-
-def unscored(ready: Ready, weights: str, folder: Path) -> list["Suite"]:
+def unscored(asked: Scoring, weights: str, folder: Path) -> list[Suite]:
     """Suites whose rows are missing, damaged, or were made from other weights, documents or settings."""
     tables = folder / "scores"
-    return [s for s in ready.suites if not _kept(tables / f"{s.name}.parquet", _score_key(ready, weights, s))]
+    return [s for s in asked.suites if not _kept(tables / f"{s.name}.parquet", asked.score_key(weights, s))]
 
 
-def _completion_key(ready: Ready, weights: str) -> str:
-    return digest([weights, ready.plan.base["tokenizer"], prompts(ready), ready.bos])
-
-
-def _completed(ready: Ready, weights: str, folder: Path) -> bool:
+def _completed(asked: Scoring, weights: str, folder: Path) -> bool:
     """Whether the prompts were completed by these weights; so they are where there is no prompt."""
-    return not prompts(ready) or _kept(folder / "completions.parquet", _completion_key(ready, weights))
+    return not asked.prompts or _kept(folder / "completions.parquet", asked.completion_key(weights))
