@@ -31,7 +31,7 @@ class Forecast:
         if what != "scored":
             self.share, self._from = 0.0, None
 
-    def step(self, done: int, total: int) -> None:
+    def step(self, done: float, total: int) -> None:
         """An update was trained."""
         if self.what == "trained":
             self._from = (done - 1) / total if self._from is None else self._from

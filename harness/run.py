@@ -39,7 +39,7 @@ class Watch:
     def stage(self, name: str, what: str) -> None:
         """A trial (or the base) is being set up, trained or scored."""
 
-    def step(self, done: int, total: int, logged: Mapping[str, float]) -> None:
+    def step(self, done: float, total: int, logged: Mapping[str, float]) -> None:
         """An update was trained, or a task scored."""
 
     def note(self, sentence: str) -> None:

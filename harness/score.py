@@ -46,12 +46,12 @@ def score(
     tokenizer: Any,
     suite: Suite,
     *,
-    show: Callable[[int, int], None] | None = None,
+    show: Callable[[float, int], None] | None = None,
     **settings: Unpack[Settings],
 ) -> pd.DataFrame:
     """Score a model in memory: one row an item, with the columns of SCORE_COLUMNS.
 
-    show  called after each task with the tasks done and their number
+    show  called with the tasks done and their number, after each task and while one generates
     """
     from harness.score_model import Scorer
 
@@ -65,6 +65,8 @@ def score(
             bos=settings.get("bos"),
         )
         for done, task in enumerate(suite.tasks, 1):
+            if show:
+                scorer.told = lambda part, whole, done=done: show(round(done - 1 + part / whole, 2), len(suite.tasks))
             rows += _score_task(scorer, suite, task, settings.get("limit"))
             if show:
                 show(done, len(suite.tasks))

@@ -1,52 +1,34 @@
 """lm-eval's Hugging Face model, on a model in memory: the same requests, the same numbers, less waiting.
 
-Encoding, truncation and windows are HFLM's (`logits_cache=False`). What differs, and why:
+Encoding and truncation are HFLM's (`logits_cache=False`). What differs, and why:
 
 - Texts are encoded in one call of the tokenizer instead of two a request.
-- Logits are kept from the first scored position on, and the log-softmax runs over scored positions alone; a batch
-  shrinks where its logits would pass LOGITS, so that a large vocabulary cannot run out of memory.
-- Rows that are fed the same tokens (options of one token each) share one pass.
-- Rolling windows of all documents are sorted together. The added BOS stays as context and is never scored: HFLM scores
-  P(BOS|BOS) for tokenizers that add one.
+- Requests are packed into rows that share prefixes where the model reads such rows as it reads plain ones (`score_paths`), else
+  rows of equal length go together; nothing is padded, and the head runs only where a score is read.
+- A document's first token is predicted from the prefix token, which is never scored: HFLM scores P(BOS|BOS) for tokenizers that
+  add one. Where the tokenizer declares BOS, every later window begins with it too, as documents did in pre-training; with
+  `bos=False` windows are HFLM's, of which only the first does. Windows of all documents are scored together.
 """
 
 import copy
-import inspect
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-import torch
-from lm_eval.models.huggingface import HFLM
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-from torch.nn import functional
-
 from harness.errors import HarnessError
+from harness.packing import Request, Row, alone, pack, request
 from harness.score_encode import encode, prefix_token
+from harness.score_generate import Generates
+from harness.score_passes import Passes
+from harness.score_paths import Decision
 from harness.score_state import keep_ties
 
-Base: Any = HFLM  # lm-eval's registry hides the type
 
-LOGITS = {"cpu": 2**26, "cuda": 2**28}
-"""Largest number of logits of one batch, by device: 256 MiB and 1 GiB in fp32."""
+class Scorer(Generates):
+    """HFLM that counts what it predicts: `predicted` maps the arguments of a request to its scored tokens.
 
-
-@dataclass(frozen=True)
-class Row:
-    """Tokens that are fed, and the continuation that is scored after the last of its context."""
-
-    fed: list[int]
-    scored: list[int]
-
-    @property
-    def start(self) -> int:
-        """Position whose logits predict the first scored token."""
-        return len(self.fed) - len(self.scored)
-
-
-class Scorer(Base):
-    """HFLM that counts what it predicts: `predicted` maps the arguments of a request to its scored tokens."""
+    path  how the last requests were read: packed, or plain and why
+    """
 
     def __init__(self, model: Any, tokenizer: Any, *, length: int | None, batch: int, bos: bool | None) -> None:
         prefix_token(tokenizer)
@@ -61,9 +43,13 @@ class Scorer(Base):
                 logits_cache=False,
             )
         self.predicted: dict[tuple[str, ...], int] = {}
-        known = inspect.signature(model.forward).parameters
-        self._options = {"use_cache": False} if "use_cache" in known else {}
-        self._keeps = "logits_to_keep" in known
+        self.path = ""
+        declared = tokenizer.bos_token_id is not None
+        self._every = declared if bos is None else bos
+
+    @cached_property
+    def _decision(self) -> Decision:
+        return Decision(Passes(self.model))
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation after its context, and whether greedy decoding would say it."""
@@ -124,59 +110,34 @@ class Scorer(Base):
         return self._windows(encode(self.tokenizer, [text], False)[0])
 
     def _windows(self, tokens: list[int]) -> list[tuple[list[int], list[int]]]:
-        pairs = get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1)
-        return [make_disjoint_window(pair) for pair in pairs]
+        """The first window is the prefix token and as many as fit; later ones are full, and score what was not yet scored."""
+        prefix, found = [self.prefix_token_id], []
+        begin = prefix if self._every else []
+        start, room = 0, self.max_length
+        while start < len(tokens):
+            end = min(start + room, len(tokens))
+            context = [*begin, *tokens[max(0, end - room - 1) : start]] if start else prefix
+            found.append((context, tokens[start:end]))
+            start, room = end, self.max_length - len(begin)
+        return found
 
     def _loglikelihood_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        rows = [Row((context + scored)[-(self.max_length + 1) :][:-1], scored) for _, context, scored in requests]
-        order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].fed), rows[i].fed))
-        groups = [list(same) for _, same in groupby(order, key=lambda i: rows[i].fed)]
-        batches = self._batches([[rows[i] for i in same] for same in groups])
-        found = [result for batch in batches for result in self._score(batch)]
-        placed = sorted(zip(order, found, strict=True), key=lambda pair: pair[0])
-        return [result for _, result in placed]
+        if not requests:
+            return []
+        passes, asked = self._decision.passes, [request(context, scored, self.max_length) for _, context, scored in requests]
+        found = passes.score(passes.batches(self._rows(asked)), asked)
+        return [(float(nats.sum()), bool(hits.all())) for nats, hits in found]
 
-    def _batches(self, groups: list[list[Row]]) -> Iterator[list[list[Row]]]:
-        """Cut groups of rows that are fed the same, longest first, into batches whose logits stay below LOGITS."""
-        most = LOGITS["cuda" if self.device.type == "cuda" else "cpu"]
-        vocabulary = self.model.config.get_text_config().vocab_size
-        at = 0
-        while at < len(groups):
-            batch = groups[at : at + int(self.batch_size)]
-            width = len(batch[0][0].fed)
-            kept = width - (min(row.start for group in batch for row in group) if self._keeps else 0)
-            batch = batch[: max(1, most // (kept * vocabulary))]
-            yield batch
-            at += len(batch)
-
-    @torch.no_grad()
-    def _score(self, groups: list[list[Row]]) -> list[tuple[float, bool]]:
-        """Sums of log-probabilities over the scored tokens, in float64, and whether all were the likeliest."""
-        rows = [row for group in groups for row in group]
-        width, first = len(rows[0].fed), min(row.start for row in rows)
-        ids = torch.tensor([group[0].fed + [0] * (width - len(group[0].fed)) for group in groups])  # (B, T)
-        keep = {"logits_to_keep": width - first} if self._keeps else {}
-        logits = self.model(input_ids=ids.to(self.device), **self._options, **keep).logits  # (B, kept, V)
-        shift = width - logits.shape[1]
-        places = [(i, at - shift) for i, group in enumerate(groups) for row in group for at in range(row.start, len(row.fed))]
-        where = torch.tensor(places, device=self.device).T  # (2, n)
-        targets = torch.tensor([token for row in rows for token in row.scored], device=self.device)  # (n,)
-        picked = logits[where[0], where[1]].float()  # (n, V)
-        nats = functional.cross_entropy(picked, targets, reduction="none").neg().cpu().double()
-        hits = (picked.argmax(-1) == targets).cpu()
-        lengths = [len(row.scored) for row in rows]
-        return [
-            (float(part.sum()), bool(hit.all())) for part, hit in zip(nats.split(lengths), hits.split(lengths), strict=True)
-        ]
-
-    def tok_batch_encode(self, strings: list[str], *given: Any, **named: Any) -> Any:
-        """Prompts of generative tasks, with the prefix token spelt out where the base wants one."""
-        mark = self.tokenizer.decode([self.prefix_token_id])
-        if self.add_bos_token:
-            strings = [text if text.startswith(mark) else mark + text for text in strings]
-        return super().tok_batch_encode(strings, *given, **named)
+    def _rows(self, requests: list[Request]) -> list[Row]:
+        """Packed rows, or plain ones where the model does not read packed ones as it should."""
+        rows = pack(requests, self._decision.passes.budget)
+        longest = max((row.longest for row in rows if row.branches), default=0)
+        found = next((asked for asked in requests if len(asked.fed) == longest), None)
+        why = self._decision.obstacle(found) if found else ""
+        self.path = f"plain: {why}" if why else "packed"
+        return alone(requests) if why else rows
 
 
 def _move_spaces(context: str, continuation: str) -> tuple[str, str]:

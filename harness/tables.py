@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 SMALLER = "close what else uses it, or give a smaller --model"
 """What helps where memory is short and the model itself is too large."""
-Show = Callable[[int, int], None]
-"""(items done, items in all)."""
+Show = Callable[[float, int], None]
+"""(tasks done, tasks in all); parts of a task where it generates."""
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ class Terminal(Watch):
         self.forecast.stage(name, what)
         self.progress.reset(self.trial, total=None, description=f"{name} is being {what}", visible=True, note="", count="")
 
-    def step(self, done: int, total: int, logged: Mapping[str, float]) -> None:
+    def step(self, done: float, total: int, logged: Mapping[str, float]) -> None:
         note = f"loss {logged['loss']:.3f}" if "loss" in logged else ""
         self.forecast.step(done, total)
-        self.progress.update(self.trial, completed=done, total=total, note=note, count=f"{done}/{total}")
+        self.progress.update(self.trial, completed=done, total=total, note=note, count=f"{done:g}/{total}")
         self.progress.update(self.plan, completed=self.ended + self.forecast.done)
 
     def note(self, sentence: str) -> None:
