@@ -1,6 +1,7 @@
 """What a strategy may know of its trial: the base, the sources, gradients, and a memory that outlives the run."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -38,6 +39,7 @@ class TrialOrigin:
     rate        learning rate of the update under way
     moments     the optimizer's first moments by parameter name
     files       what was remembered, and whether it was there before
+    seconds_before  what it took to make that which was there before
     quantise    what makes a model lighter for the forward passes of a reference
     offloading  whether what a penalty compares with waits in host memory
     """
@@ -58,6 +60,7 @@ class TrialOrigin:
     tokens_read: int = 0
     tokens_drawn: int = 0
     reference_before: int = 0
+    seconds_before: float = 0.0
     rate: float = 0.0
     moments: Callable[[str], Tensor] | None = None
     files: dict[Path, bool] = field(default_factory=dict)
@@ -169,16 +172,19 @@ class TrialOrigin:
         self.files.setdefault(path, whole)
         if not whole:
             before, drawn, seen = self.tokens_read, self.tokens_drawn, self.reference_tokens
+            began = time.perf_counter()
             tensors = {name: tensor.contiguous().cpu() for name, tensor in make().items()}
             with writing(path) as beside:
                 save_file(tensors, beside)
             spent = {"tokens": self.tokens_read - before, "drawn": self.tokens_drawn - drawn}
-            write_json(seal, {"sha256": file_digest(path), **spent, "reference": self.reference_tokens - seen})
+            spent |= {"reference": self.reference_tokens - seen, "seconds": round(time.perf_counter() - began, 2)}
+            write_json(seal, {"sha256": file_digest(path), **spent})
         elif first:  # what a method needs does not depend on a warm cache, nor on how often it asks
             spent = read_json(seal)
             self.tokens_read += spent["tokens"]
             self.tokens_drawn += spent.get("drawn", 0)
             self.reference_before += spent["reference"]
+            self.seconds_before += spent.get("seconds", 0.0)
         return {name: tensor.to(self.device) for name, tensor in load_file(path).items()}
 
     def remembered(self, what: Mapping[str, Any], sources: Sequence[str] = (OLD,)) -> Path:

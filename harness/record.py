@@ -6,7 +6,7 @@
         result.json  scores/<suite>.parquet  completions.parquet
       <arm>/seed-<n>/            readable; the fingerprint inside is checked, another trial in its place is an error
         trial.json  training.jsonl  checkpoints/  weights/  result.json
-        scores/<suite>.parquet  completions.parquet  trajectory.parquet
+        scores/<suite>.parquet  completions.parquet  drift.parquet  trajectory.parquet
       results.csv                one row an arm, seed and task
       report.html                one file, no network
 
@@ -50,6 +50,25 @@ SCORE_COLUMNS: dict[str, str] = {
     "options": "object",  # what could be answered, shortened
 }
 """Columns of scores/<suite>.parquet: one row an item. Aggregates are computed from rows, never stored alone."""
+
+
+DRIFT = "drift.parquet"
+DRIFT_COLUMNS: dict[str, str] = {
+    "kind": "str",  # text: a document; tensor: a tensor; predicted: the rise of the loss that a Fisher predicts; skipped
+    "task": "str",  # of a document
+    "item": "str",  # of a document; the name of a tensor; why drift was not measured
+    "cluster": "str",
+    "tokens": "Int64",  # predicted tokens of a document
+    "bytes": "Int64",
+    "forward": "float64",  # nats, K(base || arm) over a document; nats per token of a predicted rise
+    "reverse": "float64",  # nats, K(arm || base) over a document
+    "before": "float64",  # nats, loss of the base over a document
+    "after": "float64",  # nats, loss of the arm over a document
+    "moved": "float64",  # ||theta - theta_base|| of a tensor
+    "whole": "float64",  # ||theta_base|| of a tensor
+    "changed": "float64",  # share of its entries that changed
+}
+"""Columns of drift.parquet: how far the weights that were scored have drifted from the base's; see harness/drift.py."""
 
 
 TRAJECTORY = "trajectory.parquet"
@@ -138,6 +157,12 @@ class Result:
         """All rows of scores/*.parquet, with the columns of SCORE_COLUMNS."""
         tables = [read_table(path) for path in sorted((self.folder / "scores").glob("*.parquet"))]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SCORE_COLUMNS))
+
+    @cached_property
+    def drift(self) -> pd.DataFrame:
+        """drift.parquet, with the columns of DRIFT_COLUMNS; empty where drift was not measured."""
+        path = self.folder / DRIFT
+        return read_table(path) if path.exists() else pd.DataFrame(columns=list(DRIFT_COLUMNS))
 
     @cached_property
     def completions(self) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import marks, price
 from harness.arms import parent_arm
+from harness.drifted import keep_drift, undrifted
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.files import owned, read_json, write_facts, write_json, writing
 from harness.folder import finished, merged, refuse_foreign, stored_plan, to_be_replaced
@@ -115,7 +116,7 @@ def _to_rescore(ready: Ready) -> list[Result]:
     """Finished trials, of earlier commands too, that lack scores of a suite or a setting that joined the plan later."""
     found = [result for result in read(ready.folder).trials if result.status == "done"]
     asked = scoring(ready)
-    return [result for result in found if wanting(asked, result.facts["weights"], result.folder)]
+    return [r for r in found if wanting(asked, r.facts["weights"], r.folder) or undrifted(ready, r)]
 
 
 def _refuse_gone(ready: Ready) -> None:
@@ -134,6 +135,8 @@ def _rescore(ready: Ready, watch: Watch) -> None:
         watch.stage(str(result.folder.relative_to(ready.folder)), "scored")
         model = finished_model(result.folder, "scores need")
         fill(scoring(ready), model, result.facts["weights"], result.folder, partial(watch.step, logged={}))
+        if undrifted(ready, result):
+            keep_drift(ready, model, result.facts["weights"], result.folder, result.seed or 0)
 
 
 def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None) -> str | None:
@@ -178,7 +181,7 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, see
     watch.stage(trial.folder, "set up")
     with within_memory("while it was being set up", SMALLER):
         training = _training(ready, trial)
-    times["setup"] = time.perf_counter() - began
+    times["setup"] = time.perf_counter() - began + training.origin.seconds_before
     earlier = read_json(training.shared / "result.json") if training.shared else None
     with within_memory("while it was being trained, beside the micro-batches", SMALLER):
         if earlier is None:
@@ -195,6 +198,7 @@ def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, see
     training.release()
     watch.stage(trial.folder, "scored")
     times["score"] = fill(scoring(ready), training.model, facts["weights"], folder, partial(watch.step, logged={}))
+    keep_drift(ready, training.model, facts["weights"], folder, trial.seed)
     return facts | {"seconds": {name: round(seconds, 2) for name, seconds in times.items()}}
 
 

@@ -152,6 +152,10 @@ class Strategy:
     def finish(self, model: "nn.Module", memory: Memory, origin: Origin) -> None:
         """Change the weights in place, once, after the last step."""
 
+    def fisher(self, origin: Origin) -> "Mapping[str, Tensor] | None":
+        """The base's diagonal Fisher by parameter name, where it knows one: half of d'Fd is a rise of the old loss a token."""
+        return None
+
     def __add__(self, other: "Strategy") -> "Strategy":
         return Combined(parts(self) + parts(other))
 

@@ -103,7 +103,7 @@ def _keep(make: "Callable[[], pd.DataFrame]", model: "nn.Module", path: Path, ke
     write_json(path.with_suffix(".json"), {"key": key, "sha256": file_digest(path), "seconds": seconds})
 
 
-def _kept(path: Path, key: str) -> bool:
+def kept(path: Path, key: str) -> bool:
     """Whether a table is there, made from just this, with the bytes that were written."""
     note = path.with_suffix(".json")
     if not (note.is_file() and path.is_file()):
@@ -120,9 +120,9 @@ def wanting(asked: Scoring, weights: str, folder: Path) -> bool:
 def unscored(asked: Scoring, weights: str, folder: Path) -> list[Suite]:
     """Suites whose rows are missing, damaged, or were made from other weights, documents or settings."""
     tables = folder / "scores"
-    return [s for s in asked.suites if not _kept(tables / f"{s.name}.parquet", asked.score_key(weights, s))]
+    return [s for s in asked.suites if not kept(tables / f"{s.name}.parquet", asked.score_key(weights, s))]
 
 
 def _completed(asked: Scoring, weights: str, folder: Path) -> bool:
     """Whether the prompts were completed by these weights; so they are where there is no prompt."""
-    return not asked.prompts or _kept(folder / "completions.parquet", asked.completion_key(weights))
+    return not asked.prompts or kept(folder / "completions.parquet", asked.completion_key(weights))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from harness.strategy import OLD, Memory, Origin, Strategy, within
 from strategies import fisher, pull
@@ -62,6 +62,9 @@ class EWC(Strategy):
             found = {name: self.gamma * before[name].to(own.device) + own for name, own in found.items()}
         held, strength = pull.strengthened(pull.Pull(origin.base, found), origin, self.weight, self.relative)
         return Memory(fixed=held, facts=facts | strength)
+
+    def fisher(self, origin: Origin) -> Mapping[str, Tensor]:
+        return fisher.of_base(origin, self.tokens, self.draw)[0]
 
     def gradients(self, model: nn.Module, memory: Memory, origin: Origin) -> None:
         pull.add(model, memory)

@@ -16,7 +16,7 @@ LAYERS = [
     ["cli", "__main__"],
     ["announce", "describe", "new", "watching", "making", "importance"],
     ["run"],
-    ["marks"],
+    ["marks", "drifted"],
     ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
@@ -27,6 +27,7 @@ LAYERS = [
         "train",
         "train_gradient",
         "distance",
+        "drift",
         "saving",
         "mishaps",
         "diagnosis",
@@ -61,7 +62,7 @@ LAYERS = [
     ["sealed"],
     ["record"],
     ["files"],
-    ["plan", "typed", "code", "keys", "crash", "stopping", "memory", "forecast"],
+    ["plan", "typed", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast"],
     ["errors", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
