@@ -77,7 +77,8 @@ def _option(help_: str) -> Any:
 
 
 FLAGS = """
-    strategies model new old task reference instruct suites seeds tokens epochs batch length learning_rate micro_batch
+    strategies model new old task reference instruct suites mirrors seeds tokens epochs batch length learning_rate
+    micro_batch
     precision weights optimizer attention document_mask gradient_checkpointing reference_weights
     offload_reference compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan

@@ -20,6 +20,11 @@ from harness.plan import digest, file_digest
 SEAL = "digest_of_the_rest"
 
 
+def cache() -> Path:
+    """Where packed text, Fisher matrices, scores and documents of the hub are kept between runs (HARNESS_CACHE)."""
+    return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "forgetting-harness")
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; whole and flushed when it takes the name of `path`."""

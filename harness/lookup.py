@@ -1,25 +1,20 @@
 """From words to what they name: corpora and their packed rows, suites, other models, prompts."""
 
-import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from harness import registry
+from harness import mirrors, registry
 from harness.corpus import Corpus
 from harness.errors import InputError
+from harness.files import cache
 from harness.model import Base, load_tokenizer, locate, shapes
 from harness.settings import Settings
 from harness.strategy import NEW, OLD, TASK
 from harness.suite import Suite
 
 TEXT = "text"
-
-
-def cache() -> Path:
-    """Where packed text and Fisher matrices are kept between runs (HARNESS_CACHE)."""
-    return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "forgetting-harness")
 
 
 def corpora(asked: Settings) -> dict[str, Corpus]:
@@ -37,7 +32,7 @@ def find_corpus(word: str) -> Corpus:
         return registry.find("corpora", word).load()()
     from harness.reading import check, corpus
 
-    found = corpus(word)
+    found = corpus(mirrors.corpus(word))
     check(found)
     return found
 
@@ -66,10 +61,20 @@ def held(tokenizer: Any, corpus: Corpus, length: int) -> Any:
     return pack(tokenizer, corpus.read("validation"), length, Cache(cache() / "rows", f"{corpus.key}/validation"))
 
 
-def suites(asked: Settings, found: Mapping[str, Corpus]) -> tuple[tuple[Suite, ...], list[str]]:
-    """The suites asked for, and what to say of them; text that is not registered brings its own held-out documents."""
-    notes: list[str] = []
-    made = _named_suites([word for word in asked.suites or () if word != TEXT])
+def named(asked: Settings) -> list[Suite]:
+    """The suites asked for by a word each, where all that they, the models and the texts need of the hub is to be had."""
+    mirrors.use(asked.mirrors)
+    made = [_score().completed(suite) for suite in _named_suites([word for word in asked.suites or () if word != TEXT])]
+    texts = [word for name in (NEW, OLD, TASK) if (word := getattr(asked, name)) not in (None, *registry.installed("corpora"))]
+    _score().refuse_missing(made, filter(None, (asked.model, asked.reference, asked.instruct)), texts)
+    return made
+
+
+def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> tuple[tuple[Suite, ...], list[str]]:
+    """The suites of a plan, and what to say of them; text that is not registered brings its own held-out documents."""
+    notes = [f"{suite.about}: these files are code, and were run" for suite in made if any(task.folder for task in suite.tasks)]
+    if path := mirrors.current().path:
+        notes.append(f"data sets and models that {path} names are read from this machine")
     brought = asked.new not in registry.installed("corpora")
     if brought or not asked.suites or TEXT in asked.suites:
         _refuse_untestable(asked, found)
@@ -83,8 +88,7 @@ def suites(asked: Settings, found: Mapping[str, Corpus]) -> tuple[tuple[Suite, .
         raise InputError(f"two suites are called {doubled}; rename one of them")
     if doubled := _doubled([task.name for suite in made for task in suite.tasks]):
         raise InputError(f"the task {doubled} stands in two suites; leave one of them out")
-    for suite in made:
-        _score().prepare(suite)
+    _score().prepare(*made)
     return tuple(made), notes
 
 
@@ -108,13 +112,15 @@ def _refuse_untestable(asked: Settings, found: Mapping[str, Corpus]) -> None:
 
 
 def _named_suites(words: Sequence[str]) -> list[Suite]:
-    """Registered suites, suite files, and lm-eval's tasks by their names, each a suite of its own."""
+    """Registered suites, suite files, folders of task files (code: the path is spelt), and lm-eval's tasks by their names."""
     known, loose, made = registry.installed("suites"), [], []
     for word in words:
         if word in known:
             made.append(known[word].load()())
         elif word.endswith((".yaml", ".yml")):
             made.append(registry.find("readers", "suite").load()(word))
+        elif word.startswith((".", "/", "~")) or word.endswith("/"):
+            made.append(_score().folder_suite(word))
         else:
             loose.append(word)
     for word in loose:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import mirrors
 from harness.errors import InputError
 from harness.plan import digest, file_digest
 from harness.registry import find, installed
@@ -38,8 +39,8 @@ def locate(word: str) -> Base:
     if word in installed("models"):
         shipped: Any = find("models", word).load()()
         return _described(Base(word, shipped.folder, _identity(shipped.folder), _recipe_facts(shipped.recipe), shipped.plan))
-    if Path(word).exists():
-        return _described(Base(word, Path(word), _identity(Path(word))))
+    if (folder := Path(mirrors.model(word))).exists():
+        return _described(Base(word, folder, _identity(folder)))
     if word.count("/") == 1 and not word.startswith((".", "/", "~")):
         folder = _download(word)
         return _described(Base(word, folder, _identity(folder)))

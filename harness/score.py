@@ -13,16 +13,29 @@ from harness.errors import HarnessError
 from harness.record import SCORE_COLUMNS
 from harness.score_complete import complete
 from harness.score_keys import score_key, shared_key, suite_key
+from harness.score_missing import prepare, refuse_missing
 from harness.score_rows import Row, Scored, place
 from harness.score_state import quiet, unchanged
-from harness.score_tasks import SEED, build, prepare, subset
+from harness.score_stock import completed, folder_suite
+from harness.score_tasks import SEED, build, subset
 from harness.score_texts import documents_suite
 from harness.suite import Suite, Task
 
 if TYPE_CHECKING:
     from harness.score_model import Scorer
 
-__all__ = ["complete", "documents_suite", "prepare", "score", "score_key", "shared_key", "suite_key"]
+__all__ = [
+    "complete",
+    "completed",
+    "documents_suite",
+    "folder_suite",
+    "prepare",
+    "refuse_missing",
+    "score",
+    "score_key",
+    "shared_key",
+    "suite_key",
+]
 
 
 class Settings(TypedDict, total=False):

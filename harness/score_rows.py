@@ -31,8 +31,8 @@ class Scored:
     predicted: Mapping[tuple[str, ...], int]
 
     def rows(self, samples: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-        """A row a sample; where a task has several filters, the first one counts."""
-        first = samples[0]["filter"] if samples else None
+        """A row a sample; where a task has several filters, the task's own counts, else the first."""
+        first = self.task.filter or (samples[0]["filter"] if samples else None)
         for sample in samples:
             if sample["filter"] == first:
                 yield self._row(sample)
@@ -45,7 +45,7 @@ class Scored:
         bad = [value for value in (answers["value"], *answers["loglikelihoods"]) if not math.isfinite(value)]
         if bad:
             raise HarnessError(f"task {self.leaf}, item {item}: the model gave {bad[0]}; its weights are broken")
-        if self.suite.sensitive:
+        if self.suite.sensitive or self.task.sensitive:
             answers |= {"prompt": "", "options": []}
         return {
             "suite": self.suite.name,

@@ -94,7 +94,12 @@ class Settings(BaseModel):
     reference: str | None = Field(None, description="model that arms compare with; as --model")
     instruct: str | None = Field(None, description="instruction-tuned model made from the base, for `residual`; as --model")
     strategies: Words = Field(("kl", "ewc", "replay"), description="arms, as in kl,ewc:weight=10,replay:share=0.05+kl")
-    suites: Words | None = Field(None, description="registered suites, suite files, or lm-eval tasks")
+    suites: Words | None = Field(
+        None, description="registered suites, suite files, lm-eval tasks or groups, or a folder of task files (code: it is run)"
+    )
+    mirrors: str | None = Field(
+        None, description="file that says where data sets and models of the hub lie on this machine (else ./mirrors.yaml)"
+    )
     seeds: Seeds | None = Field(None, description="how many seeds; in YAML also a list of seeds")
     tokens: Count | None = Field(None, description="tokens an arm trains on (k, M and B are understood)")
     epochs: Positive | None = Field(None, description="passes over the new text, where tokens are not given")

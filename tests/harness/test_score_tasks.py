@@ -11,8 +11,10 @@ import pytest
 from harness.corpus import Corpus, Document, Split
 from harness.errors import HarnessError, InputError
 from harness.score import documents_suite, prepare, score, score_key, suite_key
+from harness.score_data import read_rows
 from harness.score_state import quiet
-from harness.score_tasks import build, find, read_rows, subset
+from harness.score_stock import find
+from harness.score_tasks import build, subset
 from harness.score_texts import CHARACTERS, cut
 from harness.suite import Suite, Task
 
@@ -108,8 +110,8 @@ def test_a_missing_data_set_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(HarnessError) as error:
         prepare(suite(Task("arc_easy")))
     text = str(error.value)
-    assert "task arc_easy: allenai/ai2_arc ARC-Easy could not be loaded (ConnectionError: Couldn't reach" in text
-    assert "`task: arc_easy` and `files: {test: <file>.jsonl}`" in text
+    assert "the data of task arc_easy: allenai/ai2_arc ARC-Easy, split test (ConnectionError: Couldn't reach" in text
+    assert "say in mirrors.yaml where files of it lie, as in `datasets: {owner/name/configuration: {split:" in text
     assert "\n" not in text
 
 
@@ -164,8 +166,12 @@ def test_keys_follow_what_rows_depend_on(tmp_path: Path) -> None:
     other = rows_file(tmp_path / "tokenizer", [BLIMP])
     keys = [key(), key(weights="v"), key(limit=4), key(b=2), key(task=blimp(tmp_path, train=other))]
     assert len(set(keys)) == 5
-    config = {"output_type": "loglikelihood_rolling", "process_results": rows_file}
-    assert suite_key(suite(Task("t", config=config))) == suite_key(suite(Task("t", config=dict(config))))
+    config = {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "text", "process_results": rows_file}
+    config["metric_list"] = [{"metric": "bits_per_byte"}]
+    one, two = (
+        Task("t", metric="bits_per_byte", config=dict(config), documents=lambda: iter([{"text": "a"}])) for _ in range(2)
+    )
+    assert suite_key(suite(one)) == suite_key(suite(two))
 
 
 def shortened(path: Path, folder: Path) -> str:

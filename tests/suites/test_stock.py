@@ -28,7 +28,7 @@ def test_suites_are_complete(suite: Suite) -> None:
 def definition(name: str) -> dict[str, Any]:
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    from harness.score_tasks import find
+    from harness.score_stock import find
 
     return dict(load_yaml(find(name), resolve_func=False))
 

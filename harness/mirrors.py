@@ -1,0 +1,117 @@
+"""Data sets and models of the hub that lie on this machine: `mirrors.yaml` says where.
+
+    datasets:
+      Rowan/hellaswag: {validation: hellaswag_validation.jsonl}    # a file a split: JSON Lines or Parquet
+      nyu-mll/blimp/wh_island: {train: blimp/wh_island.jsonl}      # owner/name/configuration
+      cais/mmlu: mmlu                                              # a folder: a copy of the repository, or of save_to_disk
+    models:
+      HuggingFaceTB/SmolLM2-135M: models/smollm
+
+Paths are relative to the file. One file is read, the first there is of `--mirrors FILE`, HARNESS_MIRRORS and `mirrors.yaml` in
+the current folder. What stands in it is never asked of the hub.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import InputError
+from harness.keys import read_keys
+
+VARIABLE, NAME = "HARNESS_MIRRORS", "mirrors.yaml"
+
+
+def _hub(pattern: str, what: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if not re.fullmatch(pattern, name):
+            raise ValueError(f"{name!r} is no name of the hub; write {what}")
+        return name
+
+    return AfterValidator(check)
+
+
+Dataset = Annotated[str, _hub(r"[\w.-]+(/[\w.-]+){1,2}", "owner/name or owner/name/configuration")]
+Model = Annotated[str, _hub(r"[\w.-]+/[\w.-]+", "owner/name")]
+Splits = Annotated[dict[str, str], Field(min_length=1)]
+
+
+class Mirrors(BaseModel):
+    """What a file says; `path` is where it stands, None where there is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: dict[Dataset, str | Splits] = {}
+    models: dict[Model, str] = {}
+    path: Path | None = None
+
+    def dataset(self, name: str, configuration: str | None = None) -> Path | dict[str, Path] | None:
+        """A folder, or a file a split, that stands for a data set of the hub; None: nothing does."""
+        found = self.datasets.get(f"{name}/{configuration}") or self.datasets.get(name)
+        if isinstance(found, dict):
+            return {split: self._at(file) for split, file in found.items()}
+        return self._at(found) if found else None
+
+    def model(self, name: str) -> Path | None:
+        """The folder that stands for a model of the hub; None: none does."""
+        return self._at(self.models[name]) if name in self.models else None
+
+    def _at(self, place: str) -> Path:
+        folder = self.path.parent if self.path else Path()
+        return (folder / Path(place).expanduser()).resolve()
+
+    def absent(self) -> list[str]:
+        """The paths that are not there, with their keys."""
+        named = [(f"models.{name}", place) for name, place in self.models.items()]
+        for name, found in self.datasets.items():
+            files = found.items() if isinstance(found, dict) else [("", found)]
+            named += [(f"datasets.{name}{'.' * bool(split)}{split}", place) for split, place in files]
+        return [f"{key}: {self._at(place)}" for key, place in named if not self._at(place).exists()]
+
+
+def read(path: Path) -> Mirrors:
+    """The mirrors of a file; every path in it must be there."""
+    try:
+        found = Mirrors.model_validate({**read_keys(path, "mirrors file"), "path": path})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part not in ("str", "[key]")) or "the file"
+        said = first["msg"].removeprefix("Value error, ")
+        known = "; allowed: datasets, models" if first["type"] == "extra_forbidden" else ""
+        raise InputError(f"{path}: {place}: {said[0].lower()}{said[1:]}{known}") from error
+    if absent := found.absent():
+        raise InputError(f"{path} names what is not there: {'; '.join(absent)}")
+    return found
+
+
+def use(path: str | None) -> None:
+    """Read this file from now on; None: whatever is there."""
+    if path:
+        os.environ[VARIABLE] = str(Path(path).resolve())
+
+
+def current() -> Mirrors:
+    """The mirrors that hold now."""
+    if named := os.environ.get(VARIABLE):
+        return read(Path(named))
+    return read(Path(NAME)) if Path(NAME).is_file() else Mirrors()
+
+
+def model(name: str) -> str:
+    """The folder that stands for a model, or the name as it was."""
+    return str(current().model(name) or name)
+
+
+def corpus(word: str) -> str:
+    """Text that is asked for by a hub name (`owner/name#column`), as files of this machine where they stand for it."""
+    match = re.fullmatch(r"(?:hub:)?([\w.-]+/[\w.-]+)(?:/([\w.-]+))?(#.+)?", word)
+    if match is None or Path(word.partition("#")[0]).exists():
+        return word
+    found = current().dataset(match[1], match[2])
+    if isinstance(found, dict):
+        if "train" not in found:
+            raise InputError(f"{current().path}: datasets.{match[1]} has no split train, and {word} is to be read as text")
+        found = found["train"]
+    return f"{found}{match[3] or ''}" if found else word

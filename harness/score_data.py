@@ -1,0 +1,137 @@
+"""Documents of tasks as tables: local JSON Lines and Parquet, mirrors of the hub's data sets, and text in bits per byte."""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness import mirrors
+from harness.errors import HarnessError, InputError, said
+from harness.files import write_text
+from harness.plan import digest
+from harness.score_texts import CHARACTERS, cut
+from harness.suite import Task, Text
+
+Tables = Mapping[str, Any]
+"""Split -> table of documents."""
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON Lines file; a row that is no object is named by file and line."""
+    if not path.is_file():
+        raise InputError(f"{path} is no file; give JSON Lines, one document a line")
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number} is no JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}:{number} is no JSON object; every line is one document")
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{path} holds no documents")
+    return rows
+
+
+def table(rows: list[dict[str, Any]], where: str) -> Any:
+    """Rows as a table in memory: nothing is written to a cache that could go stale."""
+    import pyarrow
+    from datasets import Dataset
+
+    keys = dict.fromkeys(key for row in rows for key in row)
+    try:
+        return Dataset.from_list([{key: row.get(key) for key in keys} for row in rows])
+    except (pyarrow.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"{where}: documents differ in the type of a field ({error})") from error
+
+
+def tables(files: Mapping[str, Any]) -> Tables:
+    """A table a split, from its file."""
+    return {split: _file(Path(path)) for split, path in files.items()}
+
+
+def _file(path: Path) -> Any:
+    """A table from JSON Lines, Parquet, or a folder of one split that save_to_disk wrote."""
+    import pyarrow.parquet
+    from datasets import Dataset, load_from_disk
+    from datasets.table import InMemoryTable
+
+    try:
+        if path.is_dir():
+            return load_from_disk(str(path))
+        if path.suffix == ".parquet":
+            return Dataset(InMemoryTable(pyarrow.parquet.read_table(path)))
+    except Exception as error:  # pyarrow and datasets raise many kinds
+        raise InputError(f"{path} cannot be read as a table ({said(error)})") from error
+    return table(read_rows(path), str(path))
+
+
+def folder_tables(folder: Path, configuration: str | None) -> Tables:
+    """The splits of a folder: what save_to_disk wrote (a subfolder a configuration), or a copy of a hub repository."""
+    from datasets import load_dataset, load_from_disk
+
+    own = folder / (configuration or "")
+    saved = next((place for place in (own, folder) if (place / "dataset_dict.json").is_file()), None)
+    try:
+        found: Any = load_from_disk(str(saved)) if saved else load_dataset(str(folder), configuration)
+        return dict(found)
+    except Exception as error:  # as above
+        what = f" (configuration {configuration})" if configuration else ""
+        raise InputError(f"the mirror {folder}{what} cannot be read ({said(error)})") from error
+
+
+def mirrored(name: str, configuration: str | None) -> Tables | None:
+    """The splits of a hub data set that lies on this machine; None: it does not."""
+    place = mirrors.current().dataset(name, configuration)
+    if place is None:
+        return None
+    return folder_tables(place, configuration) if isinstance(place, Path) else tables(place)
+
+
+def kept(text: Text) -> Path:
+    """Where the documents of a hub data set are kept once they were read."""
+    from harness.files import cache
+
+    return cache() / "texts" / f"{digest(vars(text))}.jsonl"
+
+
+def text_documents(task: Task) -> list[dict[str, Any]]:
+    """Documents of a task that scores text: from its own file, a mirror, what was kept, or the hub."""
+    text = task.text
+    assert text is not None
+    local = tables(task.files) if task.files else mirrored(text.dataset or "", text.config)
+    if local is not None:
+        if text.split not in local:
+            raise InputError(f"task {task.name} reads the split {text.split}, and its files have {', '.join(sorted(local))}")
+        return list(_documents(task.name, text, local[text.split]))
+    if not kept(text).is_file():
+        made = list(_documents(task.name, text, _stream(text)))
+        write_text(kept(text), "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in made))
+    return read_rows(kept(text))
+
+
+def _documents(name: str, text: Text, rows: Any) -> Iterator[dict[str, str]]:
+    """The first documents that are not blank, by their place, cut as held-out text is."""
+    return islice(_texts(name, text, rows), text.documents)
+
+
+def _texts(name: str, text: Text, rows: Any) -> Iterator[dict[str, str]]:
+    for number, row in enumerate(rows):
+        if text.column not in row:
+            raise InputError(f"task {name} reads the field {text.column}, and its documents have {', '.join(map(str, row))}")
+        if str(row[text.column] or "").strip():
+            yield {"id": str(number), "text": cut(str(row[text.column]), CHARACTERS)}
+
+
+def _stream(text: Text) -> Any:
+    """Rows of a hub data set, read as far as they are needed; data alone, never code that comes with it."""
+    from datasets import load_dataset
+
+    if text.dataset is None:
+        raise HarnessError("text without a data set needs files")
+    files = {text.split: text.file} if text.file else None
+    return load_dataset(text.dataset, text.config, data_files=files, split=text.split, revision=text.revision, streaming=True)
