@@ -133,9 +133,8 @@ class Scorer(Generates):
     def _rows(self, requests: list[Request]) -> list[Row]:
         """Packed rows, or plain ones where the model does not read packed ones as it should."""
         rows = pack(requests, self._decision.passes.budget)
-        longest = max((row.longest for row in rows if row.branches), default=0)
-        found = next((asked for asked in requests if len(asked.fed) == longest), None)
-        why = self._decision.obstacle(found) if found else ""
+        shared = [requests[read.number] for row in rows if row.branches for read in row.reads]
+        why = self._decision.obstacle(max(shared, key=lambda asked: (len(asked.fed), asked.fed))) if shared else ""
         self.path = f"plain: {why}" if why else "packed"
         return alone(requests) if why else rows
 

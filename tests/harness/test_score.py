@@ -168,27 +168,27 @@ def test_choices_equal_plain_torch(model: Any, tokenizer: Any, metric: Any) -> N
 
 
 def test_bits_per_byte_equal_plain_torch(model: Any, tokenizer: Any) -> None:
-    """Every token once, the first given BOS, BOS itself never scored, whether the tokenizer adds one or not."""
-    table = score(model, tokenizer, suite(rolling()), batch=3)
+    """Every token once, BOS in front of every window and never scored, whether the tokenizer adds one or only declares it."""
+    table = score(model, tokenizer, suite(rolling()))
     for row, document in zip(table.itertuples(), texts(), strict=True):
         tokens = tokenizer.encode(document["text"], add_special_tokens=False)
         total = nats(model, [0], tokens[:LENGTH])
-        for start in range(LENGTH, len(tokens), LENGTH):
-            end = min(start + LENGTH, len(tokens))
-            total += nats(model, tokens[end - LENGTH - 1 : start], tokens[start:end])
+        for start in range(LENGTH, len(tokens), LENGTH - 1):
+            end = min(start + LENGTH - 1, len(tokens))
+            total += nats(model, [0, *tokens[end - LENGTH : start]], tokens[start:end])
         size = len(document["text"].encode())
         assert row.value == pytest.approx(-total / size / math.log(2), abs=1e-5)
         assert (row.option_bytes, row.option_tokens) == ([size], [len(tokens)])
 
 
 def test_rows_are_lm_evals_aggregates(model: Any, tokenizer: Any) -> None:
-    """Accuracy and bits per byte from rows equal those of stock HFLM, switched to score no BOS in texts."""
+    """Accuracy and bits per byte from rows equal those of stock HFLM, switched so that windows agree."""
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
 
     toy = suite(choice(metric="acc_norm"), rolling())
-    table = score(model, tokenizer, toy)
     for task, bos in zip(toy.tasks, (None, False), strict=True):
+        table = score(model, tokenizer, suite(task), bos=bos)
         with quiet():
             stock = HFLM(
                 pretrained=model,
@@ -201,7 +201,7 @@ def test_rows_are_lm_evals_aggregates(model: Any, tokenizer: Any) -> None:
             for found in built.values():
                 found.set_fewshot_seed(1234)
             results: Any = evaluate(stock, {"tasks": built}, bootstrap_iters=0)
-        rows = table[table.task == task.name]
+        rows = table
         if task.metric == "acc_norm":
             assert rows.value.mean() == pytest.approx(results["results"]["quiz"]["acc_norm,none"], abs=1e-12)
         else:
@@ -249,8 +249,9 @@ def test_batches_do_not_matter_beyond_rounding(
     model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole = score(model, tokenizer, suite(choice(), rolling()))
-    monkeypatch.setattr("harness.score_model.LOGITS", {"cpu": 20_000})
-    small = score(model, tokenizer, suite(choice(), rolling()), batch=7)
+    monkeypatch.setattr("harness.score_passes.BUDGET", {"cpu": 40})
+    monkeypatch.setattr("harness.score_passes.chunk_size", lambda vocabulary: 7)
+    small = score(model, tokenizer, suite(choice(), rolling()))
     for one, two in zip(whole.loglikelihoods, small.loglikelihoods, strict=True):
         assert one == pytest.approx(two, abs=1e-4)
     assert capfd.readouterr().err == "", "no bars, no log lines"
