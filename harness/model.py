@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import mirrors
 from harness.errors import InputError
+from harness.hiding import hidden
 from harness.plan import digest, file_digest
 from harness.registry import find, installed
 
@@ -34,16 +36,21 @@ class Base:
     plan: Path | None = None
 
 
+HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
+"""A hub name: owner/name, or owner/name@revision."""
+PINNED = re.compile(r"[0-9a-f]{40}")
+
+
 def locate(word: str) -> Base:
-    """The base that a word names: a registered name, a folder, or a hub name."""
+    """The base that a word names: a registered name, a folder, or a hub name, of a revision where `@` says which."""
     if word in installed("models"):
         shipped: Any = find("models", word).load()()
-        return _described(Base(word, shipped.folder, _identity(shipped.folder), _recipe_facts(shipped.recipe), shipped.plan))
+        return _described(Base(word, shipped.folder, identity(shipped.folder), _recipe_facts(shipped.recipe), shipped.plan))
     if (folder := Path(mirrors.model(word))).exists():
-        return _described(Base(word, folder, _identity(folder)))
-    if word.count("/") == 1 and not word.startswith((".", "/", "~")):
-        folder = _download(word)
-        return _described(Base(word, folder, _identity(folder)))
+        return _described(Base(word, folder, identity(folder)))
+    if HUB.fullmatch(word):
+        folder = download(word)
+        return _described(Base(word, folder, identity(folder)))
     names = ", ".join(installed("models"))
     raise InputError(f"there is no model {word!r}: no such folder, and not one of the registered models ({names})")
 
@@ -71,17 +78,28 @@ def _configuration(path: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _identity(folder: Path) -> str:
-    """sha256 over everything that decides what the model computes."""
+def identity(folder: Path, tokenizer: bool = True) -> str:
+    """sha256 over everything that decides what the model computes; with the rules of its own tokenizer, which must be there."""
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} is no model folder: it holds no config.json; give a folder that save_pretrained wrote")
     if not (weights := sorted(folder.glob("*.safetensors"))):
-        raise InputError(f"{folder} holds no weights: no *.safetensors file is there (pickled weights are not read)")
-    if not (tokenizer := sorted(folder.glob("tokenizer*"))):
+        raise InputError(f"{folder} holds no weights: no *.safetensors file is there{_pickled(folder)}")
+    rules = sorted(folder.glob("tokenizer*"))
+    if tokenizer and not rules:
         raise InputError(f"{folder} holds no tokenizer: no tokenizer.json is there")
-    rules = [folder / name for name in ("vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")]
-    files = [folder / "config.json", *weights, *tokenizer, *rules]
+    rules += [folder / name for name in ("vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")]
+    files = [folder / "config.json", *weights, *(rules if tokenizer else ())]
     return digest({path.name: file_digest(path) for path in files if path.is_file()})
+
+
+def _pickled(folder: Path) -> str:
+    """What is said of weights that are there as pickles, which can hold code."""
+    if not (found := sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])):
+        return " (pickled weights are not read)"
+    convert = (
+        f"from transformers import AutoModelForCausalLM as M; M.from_pretrained({str(folder)!r}).save_pretrained('CONVERTED')"
+    )
+    return f", and {found[0].name} is pickled, which is not read; where you trust it: python -c {json.dumps(convert)}"
 
 
 def count_parameters(folder: Path) -> int:
@@ -113,11 +131,14 @@ def tensors(folder: Path) -> Iterator[tuple[str, "Tensor"]]:
                 yield name, file.get_tensor(name)
 
 
-def _download(name: str) -> Path:
+def download(name: str, code: bool = False) -> Path:
+    """The folder of a hub name; `owner/name@revision` is that revision. Python files only where `code` is to be run."""
     from huggingface_hub import snapshot_download
 
+    repository, _, revision = name.partition("@")
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", *(["*.py"] if code else [])]
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt"]))
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
     except Exception as error:  # offline, unknown, gated: the hub's client raises a dozen kinds
         raise InputError(
             f"the model {name} is neither a folder here nor to be had from the hub ({type(error).__name__}); "
@@ -125,15 +146,15 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def load_model(folder: Path) -> "nn.Module":
-    """The model in fp32, dropout off, training mode off."""
+def load_model(folder: Path, code: bool = False) -> "nn.Module":
+    """The model in fp32, dropout off, training mode off; `code`: whether Python files that came with it are run."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=code)
         for key, value in config.to_dict().items():
             if isinstance(value, float) and ("dropout" in key or key.endswith("pdrop")):
                 setattr(config, key, 0.0)
@@ -142,7 +163,7 @@ def load_model(folder: Path) -> "nn.Module":
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=code,
             output_loading_info=True,
         )
     except Exception as error:  # what a folder holds is not ours; transformers raises many kinds
@@ -153,15 +174,15 @@ def load_model(folder: Path) -> "nn.Module":
     return model.eval()
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The base's tokenizer."""
+def load_tokenizer(folder: Path, code: bool = False) -> Any:
+    """The base's tokenizer; `code` as above."""
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=code)
     except Exception as error:  # as above
         raise InputError(f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
+    return hidden(f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,21 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError
 from harness.plan import digest, file_digest
 from harness.score_state import quiet
-from harness.score_tasks import build, find
+from harness.score_stock import home
+from harness.score_tasks import build
 from harness.suite import Suite, Task
 from harness.text import tokenizer_digest
 
 if TYPE_CHECKING:
     from torch import nn
 
+BESIDE = {"about", "chance", "measures", "source", "documents", "folder", "items"}
+"""Of a task: what a reader is told of its rows, and what is keyed by its contents."""
 UNSEEN = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 """Of a model's configuration: where it lay and who wrote it."""
 PIECE = 2**24
 """Elements of a tensor that are read at once."""
-_documents: "weakref.WeakKeyDictionary[Any, str]" = weakref.WeakKeyDictionary()
+_defined: dict[int, str] = {}
 
 
 def suite_key(suite: Suite) -> str:
@@ -35,21 +39,21 @@ def suite_key(suite: Suite) -> str:
         return digest([suite.name, suite.key, suite.sensitive, [_definition(task) for task in suite.tasks]])
 
 
-def _definition(task: Task) -> list[Any]:
-    config = _spelled(task.config) if task.config is not None else None
-    files = {split: _file(task, path) for split, path in task.files.items()}
-    leaves = {name: [_spelled(_config(leaf)), _read(leaf)] for name, leaf in build(task).items()}
-    code = _code_beside(find(task.name)) if task.config is None else ""
-    return [task.name, task.metric, task.identity, task.cluster, config, files, leaves, code]
+def _definition(task: Task) -> str:
+    """Of a task as it was built, which is once while the Task lives: what is on the disk may have changed since."""
+    if id(task) not in _defined:
+        facts = {f.name: getattr(task, f.name) for f in fields(task) if f.name not in BESIDE}
+        files = {split: _file(task, path) for split, path in task.files.items()}
+        config = _spelled(task.config) if task.config is not None else None
+        leaves = {name: [_spelled(vars(leaf.config)), _read(leaf)] for name, leaf in build(task).items()}
+        stock = task.config is None and task.text is None
+        _defined[id(task)] = digest([{**facts, "files": files, "config": config}, leaves, _code(task) if stock else ""])
+        weakref.finalize(task, _defined.pop, id(task), None)
+    return _defined[id(task)]
 
 
 def _spelled(config: Mapping[str, Any]) -> str:
     return json.dumps(dict(config), sort_keys=True, default=_name)
-
-
-def _config(leaf: Any) -> dict[str, Any]:
-    """lm-eval's resolved configuration of a task, with what it includes; its code and data have digests of their own."""
-    return {key: value for key, value in vars(leaf.config).items() if key != "custom_dataset"}
 
 
 def _file(task: Task, path: str) -> str:
@@ -65,25 +69,21 @@ def _name(value: Any) -> str:
 
 def _read(leaf: Any) -> str:
     """sha256 of the documents that a task asks of, and of those that its examples are drawn from, as they were loaded."""
-    if leaf not in _documents:
-        found = hashlib.sha256()
-        for documents in (leaf.eval_docs, leaf.fewshot_docs() if leaf.config.num_fewshot else ()):
-            for document in documents or ():
-                found.update(json.dumps(document, sort_keys=True, default=str).encode() + b"\n")
-            found.update(b"\0")
-        _documents[leaf] = found.hexdigest()
-    return _documents[leaf]
+    found = hashlib.sha256()
+    for documents in (leaf.eval_docs, leaf.fewshot_docs() if leaf.config.num_fewshot else ()):
+        for document in documents or ():
+            found.update(json.dumps(document, sort_keys=True, default=str).encode() + b"\n")
+        found.update(b"\0")
+    return found.hexdigest()
 
 
-@lru_cache(maxsize=512)
-def _code_beside(path: Path) -> str:
+def _code(task: Task) -> str:
     """Of everything that defines a task of lm-eval's, and of lm-eval itself: either may change under the same version."""
     import lm_eval
 
     package = Path(str(lm_eval.__file__)).parent
     tasks = package / "tasks"
-    shipped = path.is_relative_to(tasks)
-    folder = tasks / path.relative_to(tasks).parts[0] if shipped else path.parent
+    folder = Path(task.folder) if task.folder else tasks / home(task).relative_to(tasks).parts[0]
     return digest([_files(folder, "*.py", "*.yaml", "*.json"), _evaluator(package)])
 
 
@@ -94,11 +94,9 @@ def _evaluator(package: Path) -> str:
 
 
 def _files(folder: Path, *patterns: str, without: str = "") -> str:
-    paths = sorted(path for pattern in patterns for path in folder.rglob(pattern))
-    kept = [
-        path for path in paths if not (without and path.is_relative_to(folder / without) and path.parent != folder / without)
-    ]
-    return digest([[str(path.relative_to(folder)), file_digest(path)] for path in kept])
+    """Of the files of a folder and below, those of a folder in it left out."""
+    paths = sorted(path.relative_to(folder) for pattern in patterns for path in folder.rglob(pattern))
+    return digest([[str(path), file_digest(folder / path)] for path in paths if not (without and path.parts[0] == without)])
 
 
 def score_key(weights: str, tokenizer: Any, suite: Suite, settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:

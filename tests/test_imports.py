@@ -20,7 +20,7 @@ LAYERS = [
     ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
-    ["spending", "fitting", "needs", "lookup", "keeping", "looks"],
+    ["spending", "fitting", "needs", "lookup", "elsewhere", "manifest", "keeping", "looks"],
     ["testing"],
     ["bench", "pretrain", "arms", "asking"],
     [
@@ -63,7 +63,7 @@ LAYERS = [
     ["record"],
     ["files"],
     ["plan", "typed", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast"],
-    ["errors", "__init__"],
+    ["errors", "hiding", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.

@@ -157,6 +157,7 @@ def test_memory_that_ran_out_beside_the_steps_is_a_sentence(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 8 GiB")
 
     with monkeypatch.context() as patched:
+        patched.setenv("HARNESS_CACHE", str(folder / "cache"))  # where nothing was scored before
         patched.setattr("harness.score.score", short)
         code, err = harness("low_lr", "--seeds", 1, "--output", "short")
     end = "(for another 20.00 MiB); close what else uses it, or give a smaller --model"

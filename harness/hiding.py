@@ -1,0 +1,30 @@
+"""What must not be written anywhere: passwords in addresses, access tokens, and whatever the environment holds as one."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+_IN_ADDRESSES = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_TOKENS = re.compile(r"\bhf_\w{8,}")
+_NAMES = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|API_KEY)$")
+SHORTEST = 8
+"""Characters of a secret: shorter values are words that may stand anywhere."""
+
+
+def hidden(text: str) -> str:
+    """Text without secrets: what stands before the @ of an address, tokens of the hub, secrets of the environment."""
+    for name, value in os.environ.items():
+        if _NAMES.search(name) and len(value) >= SHORTEST:
+            text = text.replace(value, HIDDEN)
+    return _TOKENS.sub(HIDDEN, _IN_ADDRESSES.sub(f"{HIDDEN}@", text))
+
+
+def hidden_in(value: Any) -> Any:
+    """A value of which every text, keys included, is without secrets."""
+    if isinstance(value, str):
+        return hidden(value)
+    if isinstance(value, Mapping):
+        return {hidden_in(key): hidden_in(one) for key, one in value.items()}
+    return [hidden_in(one) for one in value] if isinstance(value, list | tuple) else value
