@@ -78,8 +78,7 @@ def _option(help_: str) -> Any:
 
 FLAGS = """
     strategies model new old task reference instruct suites mirrors seeds tokens epochs batch length learning_rate
-    micro_batch
-    precision weights optimizer attention document_mask gradient_checkpointing reference_weights
+    micro_batch precision weights optimizer attention document_mask gradient_checkpointing reference_weights
     offload_reference compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
     equal controls limit items milestones trackers prompts plugin output dry_run
