@@ -62,8 +62,8 @@ LAYERS = [
     ["sealed"],
     ["record"],
     ["files"],
-    ["plan", "typed", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast"],
-    ["errors", "hiding", "__init__"],
+    ["plan", "typed", "sandbox", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast"],
+    ["errors", "hiding", "jail", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.

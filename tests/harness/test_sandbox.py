@@ -1,0 +1,191 @@
+"""Model-written code is run where it can reach nothing: what is right passes, all else fails and leaves nothing behind."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness import sandbox
+from harness.errors import InputError
+from harness.sandbox import passes
+
+ROOT = Path(__file__).parents[2]
+HUMANEVAL = Path(os.environ.get("HARNESS_SHARED") or ROOT / "shared") / "data" / "eval" / "humaneval_test.jsonl"
+jailed = pytest.mark.skipif(not sandbox._run("assert True")[0], reason="this machine makes no namespaces")
+
+
+def processes() -> set[int]:
+    """Jails, and the programs in them."""
+    found = [(process.pid, " ".join(process.info["cmdline"] or ())) for process in psutil.process_iter(["cmdline"])]
+    return {pid for pid, words in found if "-I -S" in words}
+
+
+def folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("jail-*"))
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """No process and no file that was not there before."""
+    before = processes(), folders()
+    yield
+    deadline = time.monotonic() + 5
+    while processes() - before[0] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (processes() - before[0], folders() - before[1]) == (set(), set())
+
+
+@jailed
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def add(a, b):\n    return a + b\nassert add(2, 3) == 5",
+        "import math, collections, re, json, random, datetime, itertools, functools, heapq, string, copy, typing, hashlib",
+        "from dataclasses import dataclass",
+        "print('some words')",
+        "open('own.txt', 'w').write('x'); assert open('own.txt').read() == 'x'",
+        "assert input.__name__ == 'input'; import sys; assert sys.stdin.read() == ''",
+        "assert '한국어'.encode().decode() == '한국어'; print('한국어')",
+    ],
+)
+def test_right_programs_pass(program: str) -> None:
+    assert passes(program)
+
+
+WRONG = {
+    "wrong": "assert 1 == 2",
+    "raises": "raise KeyError",
+    "no Python": "def",
+    "exits before the asserts": "import sys; sys.exit(0)\nassert False",
+    "exits at once": "import os; os._exit(0)",
+    "says it passed": "import os; os.write(3, b'0' * 32); os._exit(0)",
+    "forks": "import os\nwhile True: os.fork()",
+    "endless": "while True: pass",
+    "hogs memory": "x = []\nwhile True: x.append('y' * 10 ** 7)",
+    "fills its folder": "n = 0\nwhile True:\n    open(str(n), 'w').write('x' * 10 ** 6); n += 1",
+    "writes a large file": "with open('large', 'w') as file: file.write('x' * (2 ** 20 + 1))",
+    "prints a gigabyte": "for _ in range(1000): print('x' * 10 ** 6)",
+    "prints a gigabyte as errors": "import sys\nfor _ in range(1000): print('x' * 10 ** 6, file=sys.stderr)",
+    "connects": "import socket; socket.create_connection(('127.0.0.1', PORT), timeout=2)",
+    "kills the parent": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)\nassert False",
+    "kills everything": "import os, signal; os.kill(-1, signal.SIGKILL); assert False",
+    "stays behind": "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(60)",
+    "runs a shell": "import subprocess; subprocess.run(['/bin/sh', '-c', 'sleep 60 &'], check=True)",
+    "writes outside": "open(r'PATH', 'w').write('x')",
+    "writes beside Python": "import sys; open(sys.base_prefix + '/x', 'w')",
+    "loads C": "import ctypes",
+    "reads processes": "import os; assert os.listdir('/proc')",
+    "reads secrets": "import os; assert os.environ['HF_TOKEN']",
+    "reads home": "import os; assert os.listdir(r'HOME')",
+    "uses packages": "import numpy",
+    "recurses": "def f(): return f()\nf()",
+}
+
+
+@jailed
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_programs_fail_and_leave_nothing(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_left: None
+) -> None:
+    monkeypatch.setattr(sandbox, "LIMITS", {**sandbox.LIMITS, "CPU": 1})
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        words = {"PORT": str(server.getsockname()[1]), "PATH": str(tmp_path / "written"), "HOME": str(ROOT)}
+        program = WRONG[what]
+        for name, value in words.items():
+            program = program.replace(name, value)
+        began = time.monotonic()
+        assert not passes(program)
+        assert time.monotonic() - began < 10
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert list(tmp_path.iterdir()) == []
+
+
+@jailed
+def test_what_waits_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPatch, nothing_left: None) -> None:
+    monkeypatch.setattr(sandbox, "SECONDS", 1)
+    began = time.monotonic()
+    assert not passes("import time; time.sleep(60)")
+    assert time.monotonic() - began < 5
+
+
+# The same routes once more without the hook that names them: what shuts a program off is the namespaces.
+UNDER = {
+    "connects": "import socket; socket.create_connection(('127.0.0.1', PORT), timeout=2)",
+    "stays behind": "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(60)\nassert False",
+    "gains privileges": "import ctypes\nassert ctypes.CDLL(None).mount(b'none', b'/', None, 32, None) == 0",
+    "sees processes": "import os; assert os.kill(1, 9) is None; assert False",
+    "writes outside": "open(r'PATH', 'w').write('x')",
+}
+
+
+@jailed
+@pytest.mark.parametrize("what", UNDER)
+def test_it_holds_without_the_hook(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_left: None) -> None:
+    source = sandbox.JAIL.read_text()
+    open_jail = tmp_path / "jail.py"
+    open_jail.write_text(source.replace("    sys.addaudithook(refuse)\n", ""))
+    assert open_jail.read_text() != source
+    monkeypatch.setattr(sandbox, "JAIL", open_jail)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        program = UNDER[what].replace("PORT", str(server.getsockname()[1])).replace("PATH", str(tmp_path / "written"))
+        assert not passes(program)
+    assert list(tmp_path.iterdir()) == [open_jail]
+
+
+@jailed
+def test_an_end_of_the_harness_is_the_end_of_the_program(nothing_left: None) -> None:
+    before = folders()
+    code = "from harness import sandbox; sandbox.passes('import time; time.sleep(60)')"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as process:
+        deadline = time.monotonic() + 10
+        while not any("-I" in c.cmdline() for c in psutil.Process(process.pid).children(recursive=True)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.kill()
+    for folder in folders() - before:
+        folder.rmdir()  # the killed harness could not; it is empty
+
+
+def test_a_machine_without_namespaces_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "jail.py"
+    closed.write_text("raise OSError(1, 'unshare: Operation not permitted')")
+    monkeypatch.setattr(sandbox, "JAIL", closed)
+    sandbox.check.cache_clear()
+    with pytest.raises(InputError) as error:
+        sandbox.check()
+    sandbox.check.cache_clear()
+    assert str(error.value).startswith(
+        "this machine cannot shut model-written code off from network and files (PermissionError: [Errno 1] unshare: Operation "
+        "not permitted); it takes Linux with user namespaces"
+    )
+
+
+def rows() -> list[dict[str, Any]]:
+    if not HUMANEVAL.is_file():
+        pytest.skip(f"{HUMANEVAL} is not there")
+    return [json.loads(line) for line in HUMANEVAL.read_text().splitlines()]
+
+
+@jailed
+@pytest.mark.slow
+def test_humaneval_canonical_solutions_pass_and_empty_ones_fail() -> None:
+    found = rows()
+    assert len(found) == 164
+    ends = [f"\n{row['test']}\ncheck({row['entry_point']})" for row in found]
+    right = [passes(row["prompt"] + row["canonical_solution"] + end) for row, end in zip(found, ends, strict=True)]
+    assert sum(right) == 164
+    empty = [passes(row["prompt"] + "    return None\n" + end) for row, end in zip(found, ends, strict=True)]
+    assert sum(empty) == 0
