@@ -148,7 +148,13 @@ def _tensors(base: nn.Module, model: nn.Module) -> Iterator[Row]:
             continue
         difference = after.float() - before.float()
         sizes = {"moved": float(difference.double().norm()), "whole": float(before.double().norm())}
-        yield {"kind": "tensor", "item": name, **sizes, "changed": float((difference != 0).double().mean())}
+        yield {
+            "kind": "tensor",
+            "item": name,
+            **sizes,
+            "entries": before.numel(),
+            "changed": float((difference != 0).double().mean()),
+        }
 
 
 def _predicted(base: nn.Module, model: nn.Module, fisher: Mapping[str, Tensor]) -> Iterator[Row]:

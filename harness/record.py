@@ -26,7 +26,8 @@ import yaml
 
 from harness.errors import InputError, RecordError
 from harness.files import SEAL, read_json, read_table, write_text
-from harness.plan import Arm, Trial, digest, file_digest
+from harness.hiding import hidden_in
+from harness.plan import Arm, Part, Trial, digest, file_digest
 from harness.typed import parse_arms
 
 SCORE_COLUMNS: dict[str, str] = {
@@ -66,7 +67,8 @@ DRIFT_COLUMNS: dict[str, str] = {
     "after": "float64",  # nats, loss of the arm over a document
     "moved": "float64",  # ||theta - theta_base|| of a tensor
     "whole": "float64",  # ||theta_base|| of a tensor
-    "changed": "float64",  # share of its entries that changed
+    "entries": "Int64",  # of a tensor
+    "changed": "float64",  # share of them that changed
 }
 """Columns of drift.parquet: how far the weights that were scored have drifted from the base's; see harness/drift.py."""
 
@@ -83,7 +85,8 @@ before, after           bits of the base, and of the weights at that update: of 
 
 def write_plan(folder: Path, plan: Mapping[str, Any]) -> None:
     """Store the resolved plan; it holds its own fingerprint."""
-    sealed = {**plan, SEAL: digest(dict(plan))}
+    shown = hidden_in(plan)
+    sealed = {**shown, SEAL: digest(shown)}
     write_text(folder / "plan.yaml", yaml.safe_dump(sealed, sort_keys=False, allow_unicode=True, width=120))
 
 
@@ -189,11 +192,19 @@ class Record:
 def read(folder: Path) -> Record:
     """Read a run folder; what is missing is a trial whose status says so."""
     plan = read_plan(folder)
-    arms = [arm for name in plan["arms"] for arm in parse_arms(name)]
-    trials = [Trial(arm, seed) for seed in plan["seeds"] for arm in arms]
+    trials = _planned(plan)
     return Record(
         folder=folder,
         plan=plan,
         base=Result(folder / "base", None, None),
         trials=tuple(Result(folder / trial.folder, trial.arm, trial.seed) for trial in trials),
     )
+
+
+def _planned(plan: Mapping[str, Any]) -> list[Trial]:
+    """Every arm under every seed; of models that were trained elsewhere those that are named, whatever they are called."""
+    if "models" in plan:
+        named = {(model["arm"], model["seed"]): None for model in plan["models"]}
+        return sorted((Trial(Arm((Part(arm),)), seed) for arm, seed in named), key=lambda trial: trial.seed)
+    arms = [arm for name in plan["arms"] for arm in parse_arms(name)]
+    return [Trial(arm, seed) for seed in plan["seeds"] for arm in arms]

@@ -7,6 +7,8 @@ from reports.arms import spent
 from reports.claims import learned, primary
 
 FEW_ITEMS = 300
+CEILING = {"keep": "what is lost there changes no answer at first, and is seen late", "gain": "there is nothing left to learn"}
+"""What a ceiling hides, by what a task is scored for."""
 
 
 def warnings(study: fg.Study) -> list[str]:
@@ -18,7 +20,17 @@ def warnings(study: fg.Study) -> list[str]:
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
             "Three seeds or more are needed for a claim about a strategy."
         )
-    return found + _best(study) + _skipped(study) + _halved(study) + _unfinished(study) + _weak(study)
+    return found + _chosen(study) + _best(study) + _skipped(study) + _halved(study) + _unfinished(study) + _weak(study)
+
+
+def _chosen(study: fg.Study) -> list[str]:
+    """Items that are not shown, because something may have been chosen by them."""
+    if not study.chosen:
+        return []
+    return [
+        "Figures are of test items alone. Of every task without a validation set of its own a fifth of the items is left to "
+        "choose by; results.csv has their figures apart."
+    ]
 
 
 def _best(study: fg.Study) -> list[str]:
@@ -98,14 +110,18 @@ def _weak(study: fg.Study) -> list[str]:
     small = [s.task for s in study.tasks(fg.LOST) if len(s.items) < FEW_ITEMS]
     if small:
         lines.append(f"Fewer than {FEW_ITEMS} questions in {words.listing(small)}: small changes stay invisible there.")
-    kept = [s for s in study.samples.values() if not study.known(s) and _keeps(study, s.task)]
-    guessed = [s.task for s in kept if study.chance(s.task) is not None]
+    kept = [s for s in study.samples.values() if not study.known(s) and _is(study, s.task, "keep")]
+    guessed = [s.task for s in kept if study.mark(s) == "chance"]
     if guessed:
         lines.append(
             f"The base answers {words.listing(guessed)} no better than by guessing: what it does not know it cannot forget, "
             "so these tasks are left out of the averages."
         )
-    if unknown := [s.task for s in kept if study.chance(s.task) is None]:
+    full = [s.task for s in study.samples.values() if study.mark(s) == "ceiling"]
+    for way, hidden in CEILING.items():
+        if tasks := [task for task in full if _is(study, task, way)]:
+            lines.append(f"The base is at the ceiling in {words.listing(tasks)}: {hidden}.")
+    if unknown := [s.task for s in kept if study.mark(s) == "unknown"]:
         lines.append(
             f"Nobody said what guessing would score in {words.listing(unknown)}, so these tasks are left out of the averages; "
             "give their chance in the suite."
@@ -113,5 +129,5 @@ def _weak(study: fg.Study) -> list[str]:
     return lines
 
 
-def _keeps(study: fg.Study, task: str) -> bool:
-    return study.record.tasks[task]["measures"] == "keep"
+def _is(study: fg.Study, task: str, measures: str) -> bool:
+    return study.record.tasks[task]["measures"] == measures

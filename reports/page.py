@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from harness import files, record
 from harness.forgetting import Study
-from reports import arms, figure, items, prompts, provenance, tasks, tradeoff, training, trajectories, verdict, words
+from reports import arms, drift, figure, items, prompts, provenance, tasks, tradeoff, training, trajectories, verdict, words
 
-SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, items, training, prompts, provenance)
+SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, drift, items, training, prompts, provenance)
 TEMPLATE = Path(__file__).parent / "template"
 
 

@@ -16,6 +16,9 @@ MEASURES = (
     ("avoided share", "(control's forgetting − arm's forgetting) / control's forgetting"),
     ("bits an answer", "−log2 of the probability of the right answer's words; adaptation is its fall"),
     ("rehearsed", "scored on the source of the old text that arms may read; never averaged with unrehearsed"),
+    ("items", "all that were scored, or, where the plan says items test, those that nothing was chosen by"),
+    ("at chance, at the ceiling", "the base less than 2 standard errors above chance, or below all right; before training"),
+    ("KL(base ‖ arm)", "sum over the vocabulary of p(base) · log(p(base) / p(arm)), per predicted token of held-out text"),
     (
         "interval",
         "95 %, t, paired by item, clustered where items share a source; with several seeds, seeds and items in quadrature",

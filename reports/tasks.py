@@ -133,21 +133,35 @@ def table(study: fg.Study, kind: fg.Kind) -> Table:
     for s in samples:
         sure = {arm: adjusted.get((s.task, arm), 1.0) < 0.05 for arm in study.arms}
         cells = [_cell(s, found.get((s.task, arm)), sure[arm]) for arm in study.arms]
-        size = f"{len(s.items)} in {s.base.clusters}" if s.base.clusters < len(s.items) else str(len(s.items))
-        rows.append((s.task, purpose(study, s.task), size, guessed(study, s), measured(s.base, kind), *cells))
+        rows.append((s.task, purpose(study, s.task), size(study, s), guessed(study, s), measured(s.base, kind), *cells))
     unit = "Bits per byte (lower is better)" if kind == "text" else "Accuracy in points (higher is better)"
     caption = (
         f"{unit}: the base, and each arm's change, with 95 % intervals. Marked *: below 5 % after Benjamini and Hochberg's "
-        "correction over this table, to be read as exploration. n in clusters where items are not independent."
+        "correction over this table, to be read as exploration. n of those that the task has, and in clusters where items are "
+        "not independent; intervals are those of the n, for the task as a whole."
     )
     return Table(caption, ("task", "measures", "n", "chance", "base", *study.arms), tuple(rows), words=2, wide=True)
 
 
-def guessed(study: fg.Study, sample: Sample) -> str:
-    """The chance level of a task in words."""
+def size(study: fg.Study, sample: Sample) -> str:
+    """Items that count, of how many where they are not all, and their clusters where these are fewer."""
+    n = len(sample.items)
+    kinds = "test items" if study.chosen else "items"
+    whole = f"{n} of {sample.pool} {kinds}" if n < sample.pool else str(n)
+    return f"{whole} in {sample.base.clusters}" if sample.base.clusters < n else whole
+
+
+MARKS: dict[statistics.Mark, str] = {"chance": "the base is at chance", "ceiling": "the base is at the ceiling"}
+"""What a reader must know of where the base stands."""
+
+
+def guessed(study: fg.Study, sample: Sample) -> str | Cell:
+    """The chance level of a task in words, and where the base stands beside it or beside all right."""
     chance = study.chance(sample.task)
     unknown = "none" if sample.kind == "text" else "unknown"
-    return unknown if chance is None else words.amount(chance, sample.kind)
+    said = unknown if chance is None else words.amount(chance, sample.kind)
+    mark = MARKS.get(study.mark(sample))
+    return Cell(said, under=mark) if mark else said
 
 
 def _cell(sample: Sample, found: Estimate | None, sure: bool) -> Cell:

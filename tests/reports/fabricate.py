@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.record import SCORE_COLUMNS, write_plan
+from harness.record import DRIFT_COLUMNS, SCORE_COLUMNS, write_plan
 from harness.typed import parse_arms
 
 
@@ -155,6 +155,28 @@ def write_trial(folder: Path, recipe: Recipe, name: str, seed: int) -> None:
     write_trajectory(where, recipe, recipe.arms[name], seed)
     write_scores(where, recipe, recipe.arms[name], seed)
     write_completions(where, recipe, name)
+    write_drift(where, recipe, recipe.arms[name], seed)
+
+
+def write_drift(where: Path, recipe: Recipe, effect: Effect, seed: int) -> None:
+    """What was learned of new text drifts by half as many nats a token, what was forgotten of old text by as many."""
+    rows: list[dict[str, Any]] = []
+    luck = np.random.default_rng([seed, 7])
+    for task, facts in recipe.tasks.items():
+        if facts["metric"] != "bits_per_byte":
+            continue
+        height = effect.learns / 2 if facts["measures"] == "gain" else effect.forgets
+        rise = effect.forgets_same if facts["source"] == "same" else height
+        for i in range(8):
+            tokens, drift = 100 + 10 * i, height * float(luck.normal(1, 0.05))
+            rows.append({"kind": "text", "task": task, "item": f"doc-{i}", "cluster": f"doc-{i}", "tokens": tokens,
+                         "bytes": 4 * tokens, "forward": drift * tokens, "reverse": 1.2 * drift * tokens,
+                         "before": 3.0 * tokens, "after": (3.0 + rise) * tokens})  # fmt: skip
+    for number in range(12):
+        moved = {"moved": effect.learns * (number + 1) / 100, "whole": 2.0, "entries": 64, "changed": 1.0}
+        rows.append({"kind": "tensor", "item": f"model.layers.{number}.mlp.up_proj.weight"} | moved)
+    rows.append({"kind": "predicted", "forward": effect.forgets_same / 2})
+    pd.DataFrame(rows, columns=list(DRIFT_COLUMNS)).astype(DRIFT_COLUMNS).to_parquet(where / "drift.parquet")
 
 
 def write_result(where: Path, facts: Mapping[str, Any]) -> None:

@@ -129,7 +129,7 @@ def test_every_figure_has_marks_a_sentence_and_a_table(run: Path) -> None:
         if block.kind == "figures"
         for figure in block.figures  # pyright: ignore[reportAttributeAccessIssue]
     ]
-    assert len(figures) == 13
+    assert len(figures) == 14
     for figure in figures:
         objects.Figure(figure.plot)  # raises where plotly does not know a setting
         assert figure.conclusion
