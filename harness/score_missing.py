@@ -6,6 +6,7 @@ HF_HUB_OFFLINE says so. A data set that is there by its description may still fa
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,37 @@ from harness.suite import Suite, Task
 
 HUB = re.compile(r"(?:hub:)?([\w.-]+/[\w.-]+)(?:/[\w.-]+)?(?:#.+)?")
 """Text of the hub, as it is typed."""
+UNASKED = "not in the cache, and HF_HUB_OFFLINE is set"
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something of the hub that is not to be had.
+
+    what   model, text or data set
+    name   owner/name
+    split  of a data set that is scored
+    task   that needs it
+    why    what the hub or the loader said
+    """
+
+    what: str
+    name: str
+    why: str
+    split: str = ""
+    task: str = ""
 
 
 def refuse_missing(suites: Iterable[Suite], models: Iterable[str] = (), texts: Iterable[str] = ()) -> None:
     """Name every model, text and data set that is neither here nor on the hub."""
     with quiet():
-        found = [*_absent_models(models), *_absent_texts(texts)]
-        found += [line for suite in suites for task in suite.tasks for line in _absent(task)]
-    if found:
-        raise InputError(_sentence(found))
+        found = [*_models(models), *_texts(texts), *(lack for suite in suites for task in suite.tasks for lack in _sets(task))]
+    _refuse(found)
 
 
 def prepare(*suites: Suite) -> None:
     """Build all tasks, so that what cannot be loaded is said before anything is trained, and all of it at once."""
-    found: list[str] = []
+    found: list[Lack] = []
     with quiet():
         for task in (task for suite in suites for task in suite.tasks):
             try:
@@ -42,38 +60,54 @@ def prepare(*suites: Suite) -> None:
             except ImportError as error:
                 raise InputError(f"task {task.name} needs a library that is not installed: {said(error)}") from error
             except Exception as error:  # the hub, a network, a loader: a dozen kinds
-                found.append(f"the data of {_asked(task)} ({said(error)})")
-    if found:
-        raise InputError(_sentence(found))
+                found.append(Lack("data set", _data(task)[0], said(error), _data(task)[1], task.name))
+    _refuse(found)
 
 
-def _sentence(found: list[str]) -> str:
-    what = "this" if len(found) == 1 else f"{len(found)} things"
-    return (
-        f"{what} cannot be had: {'; '.join(found)}. Fetch with a network once, or say in mirrors.yaml where files of it lie, "
-        "as in `datasets: {owner/name/configuration: {split: file.jsonl}}` and `models: {owner/name: folder}`; or leave them out"
+def _refuse(found: list[Lack]) -> None:
+    """One sentence about all that is missing: by cause, then by name."""
+    if not found:
+        return
+    causes = [
+        f"{', '.join(_named([lack for lack in found if lack.why == why]))} ({why})"
+        for why in dict.fromkeys(lack.why for lack in found)
+    ]
+    raise InputError(
+        f"what this needs cannot be had: {'; '.join(causes)}. Fetch it once with a network, or say in mirrors.yaml where it "
+        "lies, as in `datasets: {owner/name: {test: file.jsonl}}` and `models: {owner/name: folder}`, or leave it out"
     )
 
 
-def _asked(task: Task) -> str:
-    """A task with the data set that it reads."""
+def _named(lacks: list[Lack]) -> list[str]:
+    """Each thing once, with the splits and tasks that it is needed for."""
+    found = []
+    for what, name in dict.fromkeys((lack.what, lack.name) for lack in lacks):
+        own = [lack for lack in lacks if (lack.what, lack.name) == (what, name)]
+        splits = "/".join(dict.fromkeys(lack.split for lack in own if lack.split))
+        tasks = list(dict.fromkeys(lack.task for lack in own if lack.task))
+        used = f" [{splits} for {', '.join(tasks[:3])}{' and more' * (len(tasks) > 3)}]" if tasks else ""
+        found.append(f"the {what} {name}{used}")
+    return found
+
+
+def _data(task: Task) -> tuple[str, str]:
+    """The data set that a task reads, and the split that is scored."""
     if task.text:
-        return f"task {task.name}: {task.text.dataset or 'its files'}, split {task.text.split}"
+        return task.text.dataset or "of files", task.text.split
     if task.config is not None:
-        return f"task {task.name}"
+        return "of its own", "test"
     first = leaves(task)[1][0]
-    return f"task {task.name}: {' '.join(filter(None, (first.dataset, first.configuration)))}, split {first.scored}"
+    return f"{first.dataset} {first.configuration or ''}".strip(), first.scored
 
 
-def _absent(task: Task) -> Iterator[str]:
-    """A line a data set that a task reads and that is not to be had."""
+def _sets(task: Task) -> Iterator[Lack]:
+    """The data sets that a task reads and that are not to be had."""
     if task.files or task.config is not None:
         return
     for name, wanted in _wanted(task).items():
         reasons = [reason for want in (wanted if _offline() else wanted[:1]) if (reason := _dataset(name, *want))]
         if reasons:
-            parts = f", {len(wanted)} parts" if len(wanted) > 1 else ""
-            yield f"the data set {name} ({_asked(task)}{parts}: {reasons[0]})"
+            yield Lack("data set", name, reasons[0], _data(task)[1], task.name)
 
 
 def _wanted(task: Task) -> dict[str, list[tuple[str | None, dict[str, Any]]]]:
@@ -102,7 +136,7 @@ def _why(ask: Callable[[], Any]) -> str | None:
     try:
         ask()
     except Exception as error:  # the hub's client and datasets raise a dozen kinds
-        return "it is not in the cache, and HF_HUB_OFFLINE is set" if _offline() else said(error)
+        return UNASKED if _offline() else said(error)
     return None
 
 
@@ -113,27 +147,28 @@ def _dataset(name: str, configuration: str | None, options: dict[str, Any]) -> s
     return _why(lambda: load_dataset_builder(name, configuration, **options))
 
 
-def _absent_models(names: Iterable[str]) -> Iterator[str]:
-    """A line a model of the hub that is neither here nor there."""
+def _models(names: Iterable[str]) -> Iterator[Lack]:
+    """Models of the hub that are neither here nor there."""
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     for name in names:
         plain = name.partition("@")[0]
-        if name.count("/") != 1 or name.startswith((".", "/", "~")) or Path(name).exists() or mirrors.current().model(plain):
+        hub = plain.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+        if not hub or mirrors.current().model(plain) or isinstance(try_to_load_from_cache(plain, "config.json"), str):
             continue
-        if not isinstance(try_to_load_from_cache(plain, "config.json"), str):
-            reason = _why(lambda plain=plain: HfApi().model_info(plain, timeout=20))
-            if reason:
-                yield f"the model {name} ({reason})"
+        if why := _why(lambda plain=plain: HfApi().model_info(plain, timeout=20)):
+            yield Lack("model", name, why)
 
 
-def _absent_texts(words: Iterable[str]) -> Iterator[str]:
-    """A line a text of the hub that cannot be read."""
+def _texts(words: Iterable[str]) -> Iterator[Lack]:
+    """Texts of the hub that cannot be read; they are streamed, so a cache does not help."""
     from huggingface_hub import HfApi
 
     for word in words:
         match = HUB.fullmatch(mirrors.corpus(word))
-        if match and not Path(word.partition("#")[0]).exists():
-            reason = _why(lambda name=match[1]: HfApi().dataset_info(name, timeout=20))
-            if reason:
-                yield f"the text {word} ({reason})"
+        if (
+            match
+            and not Path(word.partition("#")[0]).exists()
+            and (why := _why(lambda name=match[1]: HfApi().dataset_info(name, timeout=20)))
+        ):
+            yield Lack("text", word, why)

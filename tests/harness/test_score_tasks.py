@@ -110,8 +110,8 @@ def test_a_missing_data_set_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(HarnessError) as error:
         prepare(suite(Task("arc_easy")))
     text = str(error.value)
-    assert "the data of task arc_easy: allenai/ai2_arc ARC-Easy, split test (ConnectionError: Couldn't reach" in text
-    assert "say in mirrors.yaml where files of it lie, as in `datasets: {owner/name/configuration: {split:" in text
+    assert "the data set allenai/ai2_arc ARC-Easy [test for arc_easy] (ConnectionError: Couldn't reach" in text
+    assert "say in mirrors.yaml where it lies, as in `datasets: {owner/name: {test: file.jsonl}}`" in text
     assert "\n" not in text
 
 

@@ -1,0 +1,309 @@
+"""mirrors.yaml: what it may say, what stands for the hub's data sets and models, and what is missing beside it."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import mirrors
+from harness.errors import HarnessError, InputError
+from harness.lookup import find_corpus
+from harness.model import locate
+from harness.score import completed, prepare, refuse_missing, score, suite_key
+from harness.score_data import kept, text_documents
+from harness.score_state import quiet
+from harness.score_tasks import build
+from harness.suite import Suite, Task, Text
+from suites.file import named
+
+SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
+PAIR = {"sentence_good": "the cat sees it", "sentence_bad": "the cat see it"}
+ROWS = [{**PAIR, "UID": str(i)} for i in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A current folder without mirrors, and caches of its own."""
+    import datasets
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(mirrors.VARIABLE, raising=False)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    yield
+    os.environ.pop(mirrors.VARIABLE, None)
+
+
+def jsonl(path: Path, rows: list[Any] = ROWS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write(**content: Any) -> Path:
+    """`mirrors.yaml` in the current folder; YAML takes JSON."""
+    path = Path("mirrors.yaml")
+    path.write_text(json.dumps(content))
+    return path
+
+
+def suite(*tasks: Task) -> Suite:
+    return Suite("toy", "a toy", tasks, key="toy")
+
+
+def test_a_configuration_comes_before_its_data_set() -> None:
+    jsonl(Path("a.jsonl"))
+    Path("folder").mkdir()
+    write(datasets={"o/n": "folder", "o/n/part": {"test": "a.jsonl"}}, models={"o/m": "folder"})
+    found = mirrors.current()
+    assert found.dataset("o/n", "part") == {"test": Path("a.jsonl").resolve()}
+    assert found.dataset("o/n", "other") == found.dataset("o/n") == found.model("o/m") == Path("folder").resolve()
+    assert found.dataset("o/other") is found.model("o/n") is None
+
+
+def test_one_file_is_read_the_first_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [tmp_path / name for name in ("here", "variable", "typed")]
+    for place in places:
+        place.mkdir()
+        (place / "m").mkdir()
+        (place / "mirrors.yaml").write_text("models: {o/m: m}")
+    assert mirrors.current().path is None
+    monkeypatch.chdir(places[0])
+    assert mirrors.model("o/m") == str(places[0] / "m")
+    monkeypatch.setenv(mirrors.VARIABLE, str(places[1] / "mirrors.yaml"))
+    assert mirrors.model("o/m") == str(places[1] / "m")
+    mirrors.use(str(places[2] / "mirrors.yaml"))
+    assert mirrors.model("o/m") == str(places[2] / "m")
+    assert mirrors.model("o/other") == "o/other"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("datasts: {}", "mirrors.yaml: datasts: extra inputs are not permitted; allowed: datasets, models"),
+        ("datasets: {hellaswag: x}", "'hellaswag' is no name of the hub; write owner/name or owner/name/configuration"),
+        ("models: {o/n/c: x}", "'o/n/c' is no name of the hub; write owner/name"),
+        ("datasets: {o/n: {}}", "datasets.o/n"),
+        ("datasets: {o/n: [a]}", "datasets.o/n"),
+        ("datasets: {o/n: {test: {a: b}}}", "datasets.o/n"),
+        ("datasets: {o/n: x}\ndatasets: {}", "mirrors.yaml:2: the key 'datasets' stands twice"),
+        ("datasets: !!python/object:os.system x", "could not determine a constructor"),
+        ("datasets: {o/n: {test: no.jsonl}}\nmodels: {o/m: gone}", "names what is not there: models.o/m: "),
+        ("datasets: {o/n: {test: no.jsonl}}\nmodels: {o/m: gone}", "; datasets.o/n.test: "),
+    ],
+)
+def test_errors_name_file_and_key(text: str, says: str) -> None:
+    Path("mirrors.yaml").write_text(text)
+    with pytest.raises(InputError) as error:
+        mirrors.current()
+    assert says in str(error.value)
+    assert "mirrors.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def saved(kind: str) -> str | dict[str, str]:
+    """ROWS as a mirror may hold them."""
+    from datasets import Dataset, DatasetDict
+
+    table = Dataset.from_list(ROWS)
+    if kind == "jsonl":
+        return {"train": str(jsonl(Path("rows.jsonl")))}
+    if kind == "parquet":
+        table.to_parquet("rows.parquet")
+        return {"train": "rows.parquet"}
+    if kind == "one split":
+        table.save_to_disk("split")
+        return {"train": "split"}
+    if kind == "splits":
+        DatasetDict(train=table).save_to_disk("splits")
+        return "splits"
+    if kind == "configurations":
+        DatasetDict(train=table).save_to_disk("all/wh_island")
+        return "all"
+    jsonl(Path("copy/wh_island/train.jsonl"))
+    jsonl(Path("copy/other/train.jsonl"), [PAIR])
+    card = "configs:\n" + "".join(
+        f"- config_name: {name}\n  data_files:\n  - {{split: train, path: {name}/train.jsonl}}\n"
+        for name in ("wh_island", "other")
+    )
+    Path("copy/README.md").write_text(f"---\n{card}---\n")
+    return "copy"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "one split", "splits", "configurations", "copy of a repository"])
+def test_a_stock_task_reads_a_mirror(kind: str) -> None:
+    write(datasets={"nyu-mll/blimp": saved(kind)})
+    with quiet():
+        (built,) = build(Task("blimp_wh_island")).values()
+    assert [document["UID"] for document in built.eval_docs] == [row["UID"] for row in ROWS]
+    assert built.doc_to_choice(built.eval_docs[0]) == list(PAIR.values())
+
+
+def test_a_group_reads_mirrors_for_each_of_its_members() -> None:
+    jsonl(Path("all.jsonl"))
+    jsonl(Path("island.jsonl"), ROWS[:2])
+    write(datasets={"nyu-mll/blimp": {"train": "all.jsonl"}, "nyu-mll/blimp/wh_island": {"train": "island.jsonl"}})
+    with quiet():
+        built = build(Task("blimp"))
+    assert {name: len(leaf.eval_docs) for name, leaf in built.items() if name == "blimp_wh_island"} == {"blimp_wh_island": 2}
+    assert [len(leaf.eval_docs) for leaf in built.values()].count(6) == 66
+
+
+def test_examples_come_from_a_mirror_or_are_missed() -> None:
+    question = {"question": "1+1?", "choices": ["1", "2", "3", "4"], "answer": 1}
+    jsonl(Path("test.jsonl"), [question] * 3)
+    jsonl(Path("dev.jsonl"), [{**question, "question": f"example {i}?"} for i in range(5)])
+    write(datasets={"cais/mmlu": {"test": "test.jsonl"}})
+    with quiet():
+        (plain,) = build(Task("mmlu_anatomy")).values()
+        with pytest.raises(InputError, match="task mmlu_anatomy takes 5 examples from its split dev; give a file for it too"):
+            build(Task("mmlu_anatomy", fewshot=5))
+        write(datasets={"cais/mmlu": {"test": "test.jsonl", "dev": "dev.jsonl"}})
+        (asked,) = build(Task("mmlu_anatomy", fewshot=5)).values()
+    assert plain.config.num_fewshot in (None, 0)
+    assert asked.config.num_fewshot == 5
+    assert [document["question"] for document in asked.fewshot_docs()] == [f"example {i}?" for i in range(5)]
+
+
+def test_an_edited_mirror_is_another_suite() -> None:
+    jsonl(Path("rows.jsonl"))
+    write(datasets={"nyu-mll/blimp": {"train": "rows.jsonl"}})
+    keys = {suite_key(suite(Task("blimp_wh_island"))) for _ in range(2)}
+    assert len(keys) == 1
+    jsonl(Path("rows.jsonl"), [*ROWS[:5], {**ROWS[5], "UID": "changed"}])
+    assert suite_key(suite(Task("blimp_wh_island"))) not in keys
+
+
+TEXT = Text("o/text", "train", "body", config="en", revision="abc", documents=3)
+
+
+def test_text_comes_from_a_mirror_and_says_what_it_lacks() -> None:
+    jsonl(Path("text.jsonl"), [{"body": body} for body in ("", "one", "two " * 4000, "three", "four")])
+    write(datasets={"o/text/en": {"train": "text.jsonl"}})
+    found = text_documents(Task("t", text=TEXT))
+    assert [document["id"] for document in found] == ["1", "2", "3"], "the first that are not blank, by their place"
+    assert len(found[1]["text"]) == 7999
+    with pytest.raises(InputError, match="task t reads the field text, and its documents have body"):
+        text_documents(Task("t", text=Text("o/text", "train", config="en")))
+    with pytest.raises(InputError, match="task t reads the split test, and its files have train"):
+        text_documents(Task("t", text=Text("o/text", config="en")))
+    with quiet():
+        (built,) = build(Task("t", metric="bits_per_byte", identity="id", text=TEXT)).values()
+    assert [document["text"] for document in built.eval_docs][::2] == ["one", "three"]
+
+
+def test_text_of_the_hub_is_streamed_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    asked: list[Any] = []
+
+    def load(*given: Any, **named: Any) -> Iterator[dict[str, str]]:
+        asked.append((given, named))
+        for number in range(3):
+            yield {"body": f"document {number}"}
+        raise AssertionError("no more is read than is needed")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    first = text_documents(Task("t", text=TEXT))
+    assert asked == [(("o/text", "en"), {"data_files": None, "split": "train", "revision": "abc", "streaming": True})]
+    monkeypatch.delattr(datasets, "load_dataset")
+    assert text_documents(Task("t", text=TEXT)) == first == [{"id": str(i), "text": f"document {i}"} for i in range(3)]
+    assert kept(TEXT).is_file()
+    refuse_missing([suite(Task("t", text=TEXT))])
+
+
+def test_models_and_texts_of_the_hub_are_read_from_mirrors(model_folder: Path) -> None:
+    jsonl(Path("text.jsonl"), [{"body": f"document {i}"} for i in range(90)])
+    write(
+        datasets={"o/text": {"train": "text.jsonl"}, "o/other": {"test": "text.jsonl"}}, models={"o/model": str(model_folder)}
+    )
+    base = locate("o/model")
+    assert (base.name, base.folder) == ("o/model", model_folder)
+    assert len(list(find_corpus("o/text#body").read("train"))) > 80
+    with pytest.raises(InputError, match=r"datasets\.o/other has no split train, and o/other is to be read as text"):
+        find_corpus("o/other")
+
+
+def test_all_that_is_missing_stands_in_one_sentence(model_folder: Path) -> None:
+    jsonl(Path("rows.jsonl"))
+    write(datasets={"nyu-mll/blimp": {"train": "rows.jsonl"}}, models={"o/here": str(model_folder)})
+    tasks = [Task("hellaswag"), Task("blimp"), Task("mmlu"), Task("mmlu_anatomy"), Task("t", text=TEXT)]
+    with pytest.raises(InputError) as error:
+        refuse_missing([suite(*tasks)], ["o/model@abc", "o/here", str(model_folder), "world"], ["o/words#body", "rows.jsonl"])
+    text = str(error.value)
+    assert (
+        "cannot be had: the model o/model@abc, the text o/words#body, the data set Rowan/hellaswag [validation for hellaswag], "
+        "the data set cais/mmlu [test for mmlu, mmlu_anatomy], the data set o/text [train for t] (not in the cache, and "
+        "HF_HUB_OFFLINE is set)."
+    ) in text
+    assert "blimp" not in text
+    assert "o/here" not in text
+    assert "\n" not in text
+
+
+def test_failures_while_loading_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def fail(path: str, *_: Any, **__: Any) -> None:
+        raise RuntimeError(f"Dataset scripts are no longer supported, but found {path}.py")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(HarnessError) as error:
+        prepare(suite(Task("arc_easy")), suite(Task("piqa", metric="acc_norm")))
+    assert "ai2_arc ARC-Easy [test for arc_easy] (RuntimeError: Dataset scripts are no longer" in str(error.value)
+    assert "; the data set baber/piqa [validation for piqa] (RuntimeError: " in str(error.value)
+
+
+def cut(path: Path, count: int, **fields: str) -> Path:
+    """A copy of the first rows of a data file, with short texts and renamed fields, so that a test takes seconds."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
+    for row in rows:
+        row |= {"page": row["page"][:1500]} if "page" in row else {}
+        row |= {"text": row["text"][:1500]} if "text" in row else {}
+        row |= {"CONTEXTS": [text[:300] for text in row["CONTEXTS"][:1]]} if "CONTEXTS" in row else {}
+        row |= {new: row[old] for old, new in fields.items()}
+    return jsonl(Path(path.name), rows)
+
+
+def test_real_files_stand_for_the_hub() -> None:
+    """HellaSwag, six paradigms of BLiMP, PubMedQA with examples, WikiText, and text of three domains, with a real model."""
+    data, folder = SHARED / "data", SHARED / "models" / "general6m"
+    if not (data.is_dir() and folder.is_dir()):
+        pytest.skip(f"no evaluation files and model below {SHARED} (HARNESS_SHARED)")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    held = data / "eval"
+    blimp = [path.stem for path in sorted((held / "blimp").iterdir())]
+    assert len(blimp) == 6
+    pubmedqa = {split: str(cut(held / f"pubmedqa_{split}.jsonl", 12)) for split in ("test", "train")}
+    files = {
+        "Rowan/hellaswag": {"validation": str(cut(held / "hellaswag_validation.jsonl", 12))},
+        **{f"nyu-mll/blimp/{name}": {"train": str(cut(held / "blimp" / f"{name}.jsonl", 12))} for name in blimp},
+        "bigbio/pubmed_qa": pubmedqa,
+        "EleutherAI/wikitext_document_level": {"test": str(cut(held / "wikitext2_test.jsonl", 4))},
+        "openai/openai_humaneval": {"test": str(held / "humaneval_test.jsonl")},
+        "allenai/c4": {"validation": str(cut(data / "general" / "general_test.jsonl", 4))},
+        "MedRAG/pubmed": {"train": str(cut(data / "medical" / "pubmed_test.jsonl", 4, text="content"))},
+        "codeparrot/codeparrot-clean-valid": {"train": str(cut(data / "code" / "python_test.jsonl", 4, text="content"))},
+    }
+    write(datasets=files, models={"owner/general6m": str(folder)})
+    words = f"hellaswag,{','.join(f'blimp_{name}' for name in blimp)},wikitext,c4_text,pubmed_text,python_text"
+    asked = named(words)
+    examples = Task("pubmedqa", "gain", "acc", 1 / 3, None, fewshot=2)
+    prompts = Text("openai/openai_humaneval", column="prompt", documents=4)
+    humaneval = Task("humaneval_text", metric="bits_per_byte", text=prompts)
+    asked = completed(Suite("real", "local files", (*asked.tasks, examples, humaneval), "real"))
+    refuse_missing([asked], ["owner/general6m"])
+    base = locate("owner/general6m")
+    model = AutoModelForCausalLM.from_pretrained(base.folder).eval()
+    table = score(model, AutoTokenizer.from_pretrained(base.folder), asked)
+    means = table.groupby("task").value.mean()
+    assert set(means.index) == {task.name for task in asked.tasks}
+    assert set(table[table.task == "pubmedqa"].choice) <= {0, 1, 2}
+    assert table[table.task == "pubmedqa"].prompt.str.count("Abstract:").min() == 3
+    texts = means[["wikitext", "c4_text", "pubmed_text", "python_text", "humaneval_text"]]
+    assert texts.between(1.5, 5).all()
+    assert texts["c4_text"] < texts["python_text"], "the model was trained on general English"
