@@ -2,13 +2,14 @@
 
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, did_you_mean
+from harness.score_state import quiet
 from harness.suite import Suite, Task
 
 SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
@@ -70,15 +71,23 @@ def _short(metric: Any) -> str:
     return str(getattr(metric, "__name__", metric)).rpartition(".")[2]
 
 
+NAME = re.compile(rb"""^['"]?(?:task|group)['"]?\s*:\s*['"]?([\w./-]+)['"]?\s*$""", re.MULTILINE)
+TAG = re.compile(rb"""^['"]?tag['"]?\s*:((?:\s*-?\s*['"]?[\w./-]+['"]?[ \t]*(?:\n(?=\s*-)|$))+)""", re.MULTILINE)
+
+
 @lru_cache(maxsize=8)
-def _names(root: Path) -> dict[str, Path]:
-    """Every task's and group's YAML below a folder by name; half a second where lm-eval's own index takes 15."""
-    pattern = re.compile(rb"""^['"]?(?:task|group)['"]?\s*:\s*['"]?([\w./-]+)['"]?\s*$""", re.MULTILINE)
-    found: dict[str, Path] = {}
+def _names(root: Path) -> dict[str, tuple[Path, ...]]:
+    """The YAML of every task and group below a folder, and those that bear a tag: a second where lm-eval's index takes 15."""
+    found: dict[str, tuple[Path, ...]] = {}
+    tags: dict[str, tuple[Path, ...]] = {}
     for path in sorted(root.rglob("*.yaml")):
-        for name in pattern.findall(path.read_bytes()):
-            found.setdefault(name.decode(), path)
-    return found
+        content = path.read_bytes()
+        for name in NAME.findall(content):
+            found.setdefault(name.decode(), (path,))
+        for listed in TAG.findall(content):
+            for name in re.findall(rb"[\w./-]{2,}", listed):
+                tags[name.decode()] = (*tags.get(name.decode(), ()), path)
+    return tags | found
 
 
 @lru_cache(maxsize=1)
@@ -90,16 +99,25 @@ def _shipped() -> Path:
 
 
 def find(name: str) -> Path:
-    """The YAML that defines lm-eval's task or group of a name."""
+    """The YAML that defines lm-eval's task or group of a name; of a tag the first that bears it."""
+    return _paths(name)[0]
+
+
+def _paths(name: str) -> tuple[Path, ...]:
     known = _names(_shipped())
     if name not in known:
         raise InputError(f"lm-eval has no task {name!r}; {did_you_mean(name, known)}")
     return known[name]
 
 
+def _folders(names: Iterable[str]) -> tuple[Path, ...]:
+    """Folders of lm-eval that define these names."""
+    return tuple(dict.fromkeys(path.parent for name in names for path in _paths(name)))
+
+
 def home(task: Task) -> Path:
     """The YAML that defines a task: in its own folder of task files, or lm-eval's."""
-    return _names(Path(task.folder))[task.name] if task.folder else find(task.name)
+    return _names(Path(task.folder))[task.name][0] if task.folder else find(task.name)
 
 
 @lru_cache(maxsize=32)
@@ -107,19 +125,20 @@ def manager(folders: tuple[Path, ...]) -> Any:
     """lm-eval's task manager over some of its folders; indexing all of them takes 15 seconds."""
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=[str(folder) for folder in folders], include_defaults=False)
+    with quiet():  # a tag in two folders is told of, and put together below
+        return TaskManager(include_path=[str(folder) for folder in folders], include_defaults=False)
 
 
 def leaves(task: Task) -> tuple[Any, list[Leaf]]:
     """lm-eval's task manager that knows a task, and the single tasks that it stands for; nothing is loaded."""
-    folders = (Path(task.folder),) if task.folder else (find(task.name).parent,)
+    folders = (Path(task.folder),) if task.folder else _folders([task.name])
     while True:
         index = manager(folders).task_index
         found = list(_members(index, task.name, {}))
         strange = [leaf.name for leaf in found if not leaf.config]
         if not strange or task.folder:
             break
-        folders += tuple(dict.fromkeys(find(name).parent for name in strange))
+        folders += _folders(strange)
     if strange or not found:
         raise InputError(f"task {task.name} of {task.folder} names {', '.join(strange) or 'no task'}, which is not there")
     return manager(folders), found
@@ -135,7 +154,7 @@ def _members(index: Mapping[str, Any], member: Any, overrides: Mapping[str, Any]
     config = dict((known.cfg or {}) if known else {})
     kind = known.kind.name if known else ""
     if kind == "TAG":
-        for tagged in sorted(known.tags):
+        for tagged in sorted(each.name for each in index.values() if name in each.tags and each.kind.name != "TAG"):
             yield from _members(index, {**entry, "task": tagged}, overrides)
     elif kind == "GROUP" or "group" in entry:
         group = config | entry if "group" in entry else config
