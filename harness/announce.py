@@ -21,7 +21,7 @@ def announced(ready: "Ready") -> Iterator[str]:
         f"{budget.tokens:,} tokens {whose}: {budget.steps} steps of {budget.batch} x {budget.length}, "
         f"peak learning rate {budget.peak:g}, {budget.engine.told}"
     )
-    for note in plan.notes:
+    for note in (*plan.notes, *(suite.note for suite in ready.suites if suite.note)):
         yield f"note: {note}"
     wait = "time unknown" if found.seconds is None else f"{about(found.seconds)} of plain steps"
     trained = f"{several(found.trainings, 'training')} ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"

@@ -81,13 +81,17 @@ FLAGS = """
     micro_batch precision weights optimizer attention document_mask gradient_checkpointing reference_weights
     offload_reference compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
-    equal controls limit items milestones trackers prompts plugin output dry_run
+    equal controls limit items milestones trackers prompts plugin output
+    allow_code_execution dry_run
 """
 """The settings that are flags of `harness run`, in their order; a plan file takes all settings."""
 KINDS: dict[Any, str] = {
     int: "seeds batch length keep_checkpoints limit",
     float: "epochs learning_rate",
-    bool: "document_mask gradient_checkpointing offload_reference compile liger keep_best milestones dry_run",
+    bool: (
+        "document_mask gradient_checkpointing offload_reference compile liger keep_best "
+        "milestones allow_code_execution dry_run"
+    ),
     list[str]: "plugin",
 }
 """What a flag's word is, where it is more than a word."""

@@ -56,7 +56,7 @@ def afford(items: "Sequence[Item]", budget: Budget) -> tuple[list["Item"], int]:
 def foreseen(suites: Sequence[Suite], budget: Budget, limit: int | None) -> list[str]:
     """What the plan says of a training that is hardly long enough to be looked at."""
     tasks = [task for suite in suites for task in suite.tasks if task.measures in ("keep", "gain")]
-    asked = sum(task.metric != "exact_match" for task in tasks)
+    asked = sum(task.metric not in ("exact_match", "pass_at_1", "pass_at_k") for task in tasks)
     least, there = min(LEAST, limit or LEAST), room(budget, SPACINGS[-1])
     if there >= SHORT * least * asked:
         return []

@@ -64,7 +64,8 @@ def held(tokenizer: Any, corpus: Corpus, length: int) -> Any:
 def named(asked: Settings) -> list[Suite]:
     """The suites asked for by a word each, where all that they, the models and the texts need of the hub is to be had."""
     mirrors.use(asked.mirrors)
-    made = [_score().completed(suite) for suite in _named_suites([word for word in asked.suites or () if word != TEXT])]
+    known = [_score().completed(suite) for suite in _named_suites([word for word in asked.suites or () if word != TEXT])]
+    made = [_score().permitted(suite, asked.allow_code_execution) for suite in known]
     texts = [word for name in (NEW, OLD, TASK) if (word := getattr(asked, name)) not in (None, *registry.installed("corpora"))]
     _score().refuse_missing(made, filter(None, (asked.model, asked.reference, asked.instruct)), texts)
     return made

@@ -101,6 +101,7 @@ def resolve(asked: Settings) -> Ready:
         options={
             "margin": asked.margin,
             "limit": asked.limit,
+            "allow_code_execution": asked.allow_code_execution,
             "items": asked.items or BUILT_IN["items"][0],
             "trackers": list(asked.trackers),
             "milestones": looked,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.record import SCORE_COLUMNS
+from harness.score_code import permitted
 from harness.score_complete import complete
 from harness.score_keys import score_key, shared_key, suite_key
 from harness.score_missing import prepare, refuse_missing
@@ -29,6 +30,7 @@ __all__ = [
     "completed",
     "documents_suite",
     "folder_suite",
+    "permitted",
     "prepare",
     "refuse_missing",
     "score",
@@ -96,7 +98,7 @@ def _score_task(scorer: "Scorer", suite: Suite, task: Task, limit: int | None) -
         built = {leaf: built[leaf] for leaf in chosen}
     for leaf in built.values():
         leaf.set_fewshot_seed(SEED)
-    results: Any = evaluate(scorer, {"tasks": built}, samples=chosen, bootstrap_iters=0)
+    results: Any = evaluate(scorer, {"tasks": built}, samples=chosen, bootstrap_iters=0, confirm_run_unsafe_code=task.allowed)
     samples: Mapping[str, Any] = results["samples"]
     rows = [
         row for leaf, found in built.items() for row in Scored(suite, task, leaf, found, scorer.predicted).rows(samples[leaf])

@@ -32,8 +32,8 @@ TOKENS = {"cpu": 2**14, "cuda": 2**17}
 """Largest number of tokens of one batch, prompts and what may be said, by device; halved where memory runs out."""
 ROOM = 8  # tokens beyond the bytes of a stop string that are looked back on: special tokens may decode to nothing
 WARPERS = {"top_k": TopKLogitsWarper, "top_p": TopPLogitsWarper, "min_p": MinPLogitsWarper}
-Tell = Callable[[int, int], None]
-"""(prompts done, prompts in all)."""
+Tell = Callable[[float, int], None]
+"""(prompts done, prompts in all); of one that is under way the share of the tokens that it may say."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Way:
 class Ends(StoppingCriteria):
     """Marks each row as ended once it says a stop string or EOS: `ends` holds how many tokens it has said by then."""
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str], eos: set[int], start: int, tell: Callable[[int], None]) -> None:
-        self.tokenizer, self.stops, self.eos, self.start, self.tell = tokenizer, stops, eos, start, tell
-        self.look = max((len(stop.encode()) for stop in stops), default=0) + ROOM
+    def __init__(self, tokenizer: Any, way: Way, eos: set[int], start: int, tell: Callable[[float], None]) -> None:
+        self.tokenizer, self.way, self.eos, self.start, self.tell = tokenizer, way, eos, start, tell
+        self.look = max((len(stop.encode()) for stop in way.stops), default=0) + ROOM
         self.ends: dict[int, int] = {}
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
@@ -66,9 +66,9 @@ class Ends(StoppingCriteria):
         tails = input_ids[:, -min(said, self.look) :].tolist()
         going = [row for row in range(len(tails)) if row not in self.ends]
         for row, text in zip(going, self.tokenizer.batch_decode([tails[row] for row in going]), strict=True):
-            if tails[row][-1] in self.eos or any(stop in text for stop in self.stops):
+            if tails[row][-1] in self.eos or any(stop in text for stop in self.way.stops):
                 self.ends[row] = said
-        self.tell(len(self.ends))
+        self.tell(len(self.ends) + (len(tails) - len(self.ends)) * said / self.way.most)
         return torch.tensor([row in self.ends for row in range(len(tails))], device=input_ids.device)
 
 
@@ -103,7 +103,7 @@ class Writer:
         while at < len(order):
             batch = order[at : at + self._rows([prompts[i] for i in order[at:]], way.most)]
             try:
-                texts = self._batch([prompts[i] for i in batch], way, lambda ended, at=at: self.tell(after + at + ended, total))
+                texts = self._batch([prompts[i] for i in batch], way, lambda done, at=at: self.tell(after + at + done, total))
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
@@ -146,9 +146,9 @@ class Writer:
         return torch.tensor(ids, device=self.model.device), torch.tensor(mask, device=self.model.device)
 
     @torch.no_grad()
-    def _batch(self, prompts: Sequence[Prompt], way: Way, tell: Callable[[int], None]) -> list[str]:
+    def _batch(self, prompts: Sequence[Prompt], way: Way, tell: Callable[[float], None]) -> list[str]:
         ids, mask = self._padded([prompt.tokens for prompt in prompts])
-        ends = Ends(self.tokenizer, way.stops, self.eos, ids.shape[1], tell)
+        ends = Ends(self.tokenizer, way, self.eos, ids.shape[1], tell)
         options, chosen = _sampling(way.options or {}, [prompt.seed for prompt in prompts])
         made = self.model.generate(
             input_ids=ids,

@@ -24,7 +24,7 @@ from harness.text import tokenizer_digest
 if TYPE_CHECKING:
     from torch import nn
 
-BESIDE = {"about", "chance", "measures", "source", "documents", "folder", "items"}
+BESIDE = {"about", "chance", "measures", "source", "documents", "folder", "items", "allowed"}
 """Of a task: what a reader is told of its rows, and what is keyed by its contents."""
 UNSEEN = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 """Of a model's configuration: where it lay and who wrote it."""
@@ -146,4 +146,5 @@ def _bytes(tensor: Any) -> Iterator[Any]:
 def _own_code() -> str:
     """Of the code that makes rows, where the version does not tell: of an editable installation."""
     here = Path(__file__).parent
-    return digest([[path.name, file_digest(path)] for path in sorted([*here.glob("score*.py"), *here.glob("packing.py")])])
+    beside = [here / f"{name}.py" for name in ("packing", "sandbox", "jail")]
+    return digest([[path.name, file_digest(path)] for path in sorted([*here.glob("score*.py"), *beside])])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.score_code import answered
 from harness.suite import Suite, Task
 
 PROMPT, OPTION = 2000, 300  # characters that are stored
@@ -137,7 +138,7 @@ class Scored:
     def _generated(self, sample: Mapping[str, Any]) -> Row:
         """A completion; it stands where options would."""
         return {
-            "value": float(sample[self.task.metric]),
+            "value": answered(sample, self.task.metric),
             "loglikelihoods": [],
             "option_bytes": [],
             "option_characters": [],

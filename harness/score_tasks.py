@@ -2,9 +2,11 @@
 
 import random
 import weakref
+from contextlib import nullcontext
 from typing import Any
 
 from harness.errors import HarnessError, InputError, did_you_mean
+from harness.score_code import judged, refuse
 from harness.score_data import mirrored, table, tables, text_documents
 from harness.score_stock import Leaf, leaves
 from harness.score_texts import CONFIG
@@ -20,17 +22,11 @@ _built: dict[int, Built] = {}
 def build(task: Task) -> Built:
     """lm-eval's task of a Task; built once while the Task lives, because documents do not change between models."""
     if id(task) not in _built:
-        _refuse_unsafe(task.name, task.unsafe)
+        refuse(task.name, task.unsafe, task.allowed)
         built = _stock(task) if task.config is None and task.text is None else _own(task)
         _built[id(task)] = {name: _settle(name, found, task) for name, found in built.items()}
         weakref.finalize(task, _built.pop, id(task), None)
     return _built[id(task)]
-
-
-def _refuse_unsafe(name: str, unsafe: bool) -> None:
-    """Tasks that run what a model wrote are not run here."""
-    if unsafe:
-        raise InputError(f"task {name} runs code that the model writes, which is not done here; leave it out")
 
 
 def subset(built: Built, limit: int | None) -> dict[str, list[int]] | None:
@@ -49,7 +45,6 @@ def subset(built: Built, limit: int | None) -> dict[str, list[int]] | None:
 
 def _settle(name: str, found: Any, task: Task) -> Any:
     """Check a built task, and keep its prepared documents: lm-eval prepares them anew at every look."""
-    _refuse_unsafe(name, getattr(found, "UNSAFE_CODE", False))
     offered = list(found.aggregation())
     if task.metric not in offered:
         raise InputError(f"task {name} has no metric {task.metric}; it offers {', '.join(offered)}")
@@ -90,7 +85,11 @@ def _stock(task: Task) -> Built:
     if task.files and (len(found) > 1 or found[0].name != task.name):
         raise InputError(f"{task.name} is a group of tasks; give files for each of its tasks, not for the group")
     specs = [{**leaf.overrides, "task": leaf.name, **_light(task, leaf), **_local(task, leaf)} for leaf in found]
-    return dict(manager.load([{"group": "harness", "task": specs}])["tasks"])
+    unsafe = [leaf.name for leaf in found if leaf.config.get("unsafe_code")]
+    for name in unsafe:
+        refuse(name, True, task.allowed)
+    with judged() if unsafe else nullcontext():
+        return dict(manager.load([{"group": "harness", "task": specs}])["tasks"])
 
 
 def _light(task: Task, leaf: Leaf) -> dict[str, Any]:

@@ -151,6 +151,9 @@ class Settings(BaseModel):
         None,
         description="items that figures are made of: all, or test, which leaves a fifth to choose by (validation)",
     )
+    allow_code_execution: bool = Field(
+        False, description="run what the model wrote, without network or files, for the tasks that score it (humaneval, mbpp)"
+    )
     margin: dict[Literal["text", "accuracy", "answer"], Positive] = Field(
         {},
         description="changes too small to matter: {text: 0.01 (bits per byte), accuracy: 0.01 (share), answer: 0.05 (bits)}",

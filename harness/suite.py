@@ -56,6 +56,7 @@ class Task:
     higher      whether a model is better where the metric is higher; None: bits per byte no, everything else yes
     sensitive   keeps prompts and answers off pages, exports and trackers
     unsafe      runs model-written code
+    allowed     and may, in the sandbox
     """
 
     name: str
@@ -77,6 +78,7 @@ class Task:
     higher: bool | None = None
     sensitive: bool = False
     unsafe: bool = False
+    allowed: bool = False
 
     @property
     def higher_is_better(self) -> bool:

@@ -1,6 +1,7 @@
 """Programming: what a model should gain from code.
 
-HumanEval and MBPP run what the model wrote against unit tests (`unsafe`); they are refused where the program forbids that.
+HumanEval and MBPP run what the model wrote against unit tests (`unsafe`): off unless that is allowed. Their metric is the share
+of problems that the one answer solves, by the names that lm-eval has for it.
 """
 
 from harness.suite import Suite, Task, Text
@@ -9,8 +10,8 @@ from suites.stock import suite, text
 PYTHON = Text("codeparrot/codeparrot-clean-valid", "train", "content")
 TASKS = (
     text("python_text", "Python files of public repositories", PYTHON, measures="gain", source=None),
-    Task("humaneval", "gain", "exact_match", 0.0, None, items=164, about="functions from a docstring", unsafe=True),
-    Task("mbpp", "gain", "exact_match", 0.0, None, items=500, about="basic Python problems", unsafe=True),
+    Task("humaneval", "gain", "pass_at_k", 0.0, None, items=164, about="functions from a docstring", unsafe=True),
+    Task("mbpp", "gain", "pass_at_1", 0.0, None, items=500, about="basic Python problems", unsafe=True),
 )
 
 

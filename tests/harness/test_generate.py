@@ -191,7 +191,7 @@ def test_a_stop_string_ends_a_row_as_soon_as_it_is_said(
 
 def test_an_ended_row_waits_for_the_others_and_says_nothing_more(llama: Any, tokenizer: Any) -> None:
     """`Ends` marks a row once, at the token that ended it."""
-    ends = Ends(tokenizer, ["b"], {1}, 1, lambda ended: None)
+    ends = Ends(tokenizer, Way(4, ("b",)), {1}, 1, lambda done: None)
     a, b = tokenizer.convert_tokens_to_ids(["a", "b"])
     assert ends(torch.tensor([[0, a], [0, b]]), None).tolist() == [False, True]
     assert ends(torch.tensor([[0, a, 1], [0, b, b]]), None).tolist() == [True, True]
@@ -251,15 +251,15 @@ def test_an_architecture_that_reads_padding_is_given_none(llama: Any, tokenizer:
 
 
 def test_progress_is_told_within_a_batch(llama: Any, tokenizer: Any) -> None:
-    told: list[tuple[int, int]] = []
-    lm = scorer(llama, tokenizer)
+    told: list[tuple[float, int]] = []
+    lm, made = scorer(llama, tokenizer), [asked("the cat", until=[], max_gen_toks=10), *requests()]
     lm.told = lambda done, total: told.append((done, total))
-    made = list(requests())
     with quiet():
         lm.generate_until(made)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert {total for _, total in told} == {len(made)}
-    assert len(told) > len({done for done, _ in told}) > 3
+    steps = [done for done, _ in told]
+    assert steps == sorted(steps)
+    assert steps[:3] == pytest.approx([0.1, 0.2, 0.3])  # a batch of one, of ten tokens
+    assert told[-1] == (len(made), len(made))
 
 
 def test_memory_that_runs_out_halves_the_batch(llama: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:

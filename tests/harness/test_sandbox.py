@@ -8,15 +8,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness import sandbox
 from harness.errors import InputError
+from harness.pretrain import train_tokenizer
 from harness.sandbox import passes
+from harness.score import score
+from harness.score_code import _solved, permitted
+from harness.score_model import Scorer
+from harness.score_tasks import build
+from harness.suite import Suite, Task
+from suites.code import code
 
 ROOT = Path(__file__).parents[2]
 HUMANEVAL = Path(os.environ.get("HARNESS_SHARED") or ROOT / "shared") / "data" / "eval" / "humaneval_test.jsonl"
@@ -171,6 +181,78 @@ def test_a_machine_without_namespaces_is_refused(tmp_path: Path, monkeypatch: py
         "this machine cannot shut model-written code off from network and files (PermissionError: [Errno 1] unshare: Operation "
         "not permitted); it takes Linux with user namespaces"
     )
+
+
+PROBLEMS = [
+    {"task_id": f"HumanEval/{n}", "prompt": f"def times(x):\n    \"\"\"{n} times x.\"\"\"\n", "entry_point": "times",
+     "canonical_solution": f"    return {n} * x\n", "test": f"def check(f):\n    assert f(3) == {3 * n}"} for n in (2, 5)
+]  # fmt: skip
+TASKS = [
+    {
+        "task_id": n,
+        "text": f"Return {n} times x.",
+        "code": "",
+        "test_list": [f"assert times({x}) == {n * x}" for x in (1, 2, 3)],
+    }
+    for n in (2, 5)
+]
+
+
+@jailed
+@pytest.mark.parametrize(
+    ("name", "metric", "documents", "said"),
+    [
+        ("humaneval", "pass_at_k", PROBLEMS, "    return 2 * x\n"),
+        ("mbpp", "pass_at_1", TASKS, "def times(x):\n    return 2 * x"),
+    ],
+)
+def test_lm_evals_code_tasks_are_judged_here(
+    name: str, metric: str, documents: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that multiplies by two, whatever is asked, solves the first of two problems; `evaluate` fetches nothing."""
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in documents))
+    task = Task(name, "gain", metric, 0.0, None, files={"test": str(file)}, unsafe=True)
+    monkeypatch.setattr(Scorer, "generate_until", lambda _, requests, **__: [said for _ in requests])
+    with pytest.raises(InputError, match=f"^task {name} runs what the model wrote, which was not allowed; give --allow-code"):
+        build(task)
+    suite = permitted(Suite("code", "code", (task,), key="code"), True)
+    assert suite.note == f"{name} runs what the model wrote: a program a time, without network or files."
+    table = score(tiny(), tokenizer(), suite, length=2048)
+    assert list(table.value) == [1.0, 0.0]
+    assert [said] == list(table.options[0])
+
+
+def tokenizer() -> Any:
+    return train_tokenizer(["def times(x): return 2 * x"] * 3, 300)
+
+
+def tiny() -> Any:
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer()), **sizes))
+
+
+def test_tasks_that_run_code_are_left_out_unless_allowed() -> None:
+    suite = code()
+    kept = permitted(suite, False)
+    assert [task.name for task in kept.tasks] == ["python_text"]
+    assert kept.note == "humaneval and mbpp run what the model wrote: left out, as --allow-code-execution was not given."
+    assert not any(task.allowed for task in kept.tasks)
+    only = replace(suite, tasks=tuple(task for task in suite.tasks if task.name == "humaneval"))
+    with pytest.raises(InputError) as error:
+        permitted(only, False)
+    assert str(error.value) == (
+        "humaneval runs what the model wrote, which is done only where --allow-code-execution is given "
+        "(a program a time, without network or files)"
+    )
+
+
+@pytest.mark.parametrize(("answers", "right", "k", "share"), [(1, 1, 1, 1.0), (1, 0, 1, 0.0), (4, 1, 2, 0.5), (5, 4, 2, 1.0)])
+def test_pass_at_k_is_the_chance_that_k_answers_hold_a_right_one(answers: int, right: int, k: int, share: float) -> None:
+    """By counting all choices of k answers."""
+    chosen = list(combinations([i < right for i in range(answers)], k))
+    assert share == sum(any(each) for each in chosen) / len(chosen)
+    assert _solved(answers, right, k) == pytest.approx(share)
 
 
 def rows() -> list[dict[str, Any]]:

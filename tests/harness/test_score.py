@@ -294,7 +294,7 @@ def one(**fields: Any) -> Any:
             replace(rolling(), documents=lambda: iter([{"id": "e", "text": ""}])),
             "item 0: the document is empty",
         ),
-        (Task("mbpp", unsafe=True), "task mbpp runs code that the model writes"),
+        (Task("mbpp", unsafe=True), "task mbpp runs what the model wrote, which was not allowed; give --allow-code-execution, or leave it out"),
     ],
 )
 def test_errors_are_sentences(model: Any, tokenizer: Any, task: Task, says: str) -> None:
