@@ -89,8 +89,7 @@ KINDS: dict[Any, str] = {
     int: "seeds batch length keep_checkpoints limit",
     float: "epochs learning_rate",
     bool: (
-        "document_mask gradient_checkpointing offload_reference compile liger keep_best "
-        "milestones allow_code_execution dry_run"
+        "document_mask gradient_checkpointing offload_reference compile liger keep_best milestones allow_code_execution dry_run"
     ),
     list[str]: "plugin",
 }
