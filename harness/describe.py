@@ -12,6 +12,7 @@ from harness.errors import InputError, did_you_mean
 from harness.plan import Part, spell
 from harness.settings import BUILT_IN
 from harness.strategy import FAMILIES, HOOKS, OLD, TASK, Strategy, overrides
+from harness.suite import Suite, Task
 
 KINDS: tuple[registry.Kind, ...] = ("strategies", "suites", "corpora", "models")
 
@@ -22,6 +23,8 @@ def lines(kind: str) -> list[str]:
         raise InputError(f"there is no list of {kind!r}; {did_you_mean(kind, KINDS)}")
     entries = registry.installed(kind)
     width = max(map(len, entries), default=0)
+    if kind == "suites":
+        return [line for entry in entries.values() for line in _suite_lines(entry.load()())]
     if kind != "strategies":
         return [f"{name:{width}}  {_told(kind, entry.load()()).splitlines()[0]}" for name, entry in entries.items()]
     found, shown = [], ""
@@ -30,6 +33,40 @@ def lines(kind: str) -> list[str]:
         found.append(f"  {name:{width}}  {about}")
         shown = heading
     return found
+
+
+def _suite_lines(suite: Suite) -> list[str]:
+    """A suite and its tasks: what each measures, metric with direction, chance, items, cluster, source, what it asks."""
+    rows = [task_words(task) for task in suite.tasks]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    told = ["  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [f"{suite.name}: {suite.about}", *(f"  {line}" for line in told)]
+
+
+def task_words(task: Task) -> tuple[str, ...]:
+    """A task in words: name, what it measures, metric, chance, items, cluster, source, what it asks."""
+    metric = f"{task.metric} {'↑' if task.higher_is_better else '↓'}"
+    shots = f", {task.fewshot} examples" if task.fewshot else ""
+    count = task.items if task.documents is None else sum(1 for _ in task.documents())
+    items = "items unknown" if count is None else f"{count:,} items"
+    clusters = f"by {(task.cluster or 'item').strip('()')}"
+    marks = [f"{task.source} source" if task.source else "", "sensitive" * task.sensitive, "runs code" * task.unsafe]
+    chance = "" if task.chance is None else f"chance {task.chance:.3g}"
+    return (task.name, task.measures, metric + shots, chance, items, clusters, ", ".join(filter(None, marks)), task.about)
+
+
+def suites_table() -> str:
+    """The tasks of the registered suites as a Markdown table: what the README shows; the world's are the default's."""
+    rows = ["| suite | task | measures | metric | chance | items | clusters | |", "|---|---|---|---|---|---|---|---|"]
+    for name, entry in registry.installed("suites").items():
+        for number, task in enumerate(() if name.startswith("world_") else entry.load()().tasks):
+            word, measures, metric, chance, items, clusters, _, about = task_words(task)
+            guess, count = chance.removeprefix("chance "), items.removesuffix(" items").replace("items unknown", "")
+            first = f" `{name}`" if number == 0 else ""
+            rows.append(
+                f"|{first} | `{word}` | {measures} | {metric} | {guess} | {count} | {clusters.removeprefix('by ')} | {about} |"
+            )
+    return "\n".join(rows)
 
 
 def ordered() -> dict[str, type[Strategy]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.score_code import answered
-from harness.suite import Suite, Task
+from harness.suite import MEMBER, Suite, Task
 
 PROMPT, OPTION = 2000, 300  # characters that are stored
 VALIDATION = 0.2
@@ -66,7 +66,7 @@ class Scored:
 
     def _cluster(self, sample: Mapping[str, Any], item: str) -> str:
         """The clustering field; without one the member of a group, or the item itself."""
-        if self.task.cluster:
+        if self.task.cluster not in (None, MEMBER):
             return str(self._field(sample, self.task.cluster))
         return item if self.leaf == self.task.name else self.leaf
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Measures = Literal["keep", "gain", "change", "probe"]
+MEMBER = "(member)"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Task:
     metric      the metric that counts, fixed before anything is trained; "": the first of lm-eval's that is a mean over items
     chance      expected value of `metric` by guessing; 0 for exact match, None for bits per byte
     source      other: not of the source that arms may read as old text; same: of that source; None: not applicable
-    cluster     field of the document whose equal values form a cluster (passage, subject, relation); None: the item itself
+    cluster     field of the document whose equal values form a cluster (passage, subject, relation); MEMBER: the members of a
+                group of tasks do; None: the item itself, or the member
     identity    field of the document that identifies the item; None: lm-eval's position in the split
     filter      lm-eval's filter whose answers count, where it has several; None: the first
     fewshot     examples before a question; None: as lm-eval's definition says, which is none where it says nothing

@@ -6,7 +6,7 @@ sentences, `acc` elsewhere, as those who publish these tasks report them. MMLU i
 less from seed to seed than those of its letters (Madaan et al. 2024, arXiv:2406.10229).
 """
 
-from harness.suite import Suite, Task, Text
+from harness.suite import MEMBER, Suite, Task, Text
 from suites.stock import suite, text
 
 C4 = Text(
@@ -27,13 +27,14 @@ TASKS = (
     Task("sciq", metric="acc_norm", chance=0.25, items=1000, about="science questions with a supporting passage"),
     Task("boolq", metric="acc", chance=0.5, items=3270, cluster="passage", about="yes or no, after a passage"),
     Task("openbookqa", metric="acc_norm", chance=0.25, items=500, about="elementary science facts, applied"),
-    Task("blimp", metric="acc", chance=0.5, items=67000, about="grammar in minimal pairs; its 67 paradigms are the clusters"),
+    Task("blimp", metric="acc", chance=0.5, items=67000, cluster=MEMBER, about="grammar in minimal pairs, 67 paradigms"),
     Task(
         "mmlu_continuation",
         metric="acc_norm",
         chance=0.25,
         items=14042,
-        about="MMLU in cloze form; its 57 subjects are clusters",
+        cluster=MEMBER,
+        about="MMLU in cloze form, 57 subjects",
     ),
     Task("wikitext", metric="bits_per_byte", items=62, about="Wikipedia articles, whole"),
     text("c4_text", "pages of the web, held out of C4", C4),

@@ -4,7 +4,7 @@ Belebele asks of a passage in each language, and XNLI whether a sentence follows
 or a premise are clusters. Korean has tasks of its own, written in Korean (KoBEST, KMMLU), and text in bits per byte.
 """
 
-from harness.suite import Suite, Task, Text
+from harness.suite import MEMBER, Suite, Task, Text
 from suites.stock import suite, text
 
 BELEBELE = {
@@ -36,7 +36,7 @@ TASKS = (
     Task(
         "kobest_wic", metric="acc", chance=0.5, items=1260, cluster="word", about="Korean, whether a word means the same twice"
     ),
-    Task("kmmlu", metric="acc", chance=0.25, items=35030, about="Korean examinations; their 45 subjects are the clusters"),
+    Task("kmmlu", metric="acc", chance=0.25, items=35030, cluster=MEMBER, about="Korean examinations, 45 subjects"),
     text("korean_text", "Korean Wikipedia", KOREAN),
 )
 

@@ -4,7 +4,7 @@ The number of examples is part of a task and recorded: five for GSM8K and MMLU, 
 who publish these figures give them. GSM8K counts an answer behind `####` alone, the form that its examples show.
 """
 
-from harness.suite import Suite, Task
+from harness.suite import MEMBER, Suite, Task
 from suites.stock import suite
 
 TASKS = (
@@ -24,9 +24,10 @@ TASKS = (
         fewshot=3,
         chance=0.0,
         items=6511,
-        about="BIG-bench's hard tasks with worked examples; its 27 tasks are the clusters",
+        cluster=MEMBER,
+        about="BIG-bench's 27 hard tasks with worked examples",
     ),
-    Task("mmlu", metric="acc", fewshot=5, chance=0.25, items=14042, about="MMLU by letters; its 57 subjects are the clusters"),
+    Task("mmlu", metric="acc", fewshot=5, chance=0.25, items=14042, cluster=MEMBER, about="MMLU by letters, 57 subjects"),
 )
 
 

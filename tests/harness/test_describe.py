@@ -78,7 +78,22 @@ def test_what_cannot_be_used_is_listed_with_its_cause(monkeypatch: pytest.Monkey
         page("gone")
 
 
-@pytest.mark.parametrize("kind", ["suites", "corpora", "models"])
+def test_suites_are_listed_with_their_tasks() -> None:
+    told = lines("suites")
+    assert [line.split(":")[0] for line in told if line[0] != " "] == sorted(installed("suites"))
+    named = {line.split()[0]: " ".join(line.split()) for line in told if line[0] == " "}
+    assert (
+        named["blimp"]
+        == "blimp keep acc ↑ chance 0.5 67,000 items by member other source grammar in minimal pairs, 67 paradigms"
+    )
+    assert named["mmlu"].startswith("mmlu keep acc ↑, 5 examples chance 0.25 14,042 items by member other source")
+    assert named["notes_text"] == "notes_text gain bits_per_byte ↓ 200 items by item sensitive clinical notes"
+    assert "humaneval gain" in named["humaneval"]
+    assert "runs code" in named["humaneval"]
+    assert named["world_facts_changed"].startswith("world_facts_changed change acc ↑ chance 0.125 16 items by cluster")
+
+
+@pytest.mark.parametrize("kind", ["corpora", "models"])
 def test_a_list_is_a_line_each(kind: str) -> None:
     assert [line.split()[0] for line in lines(kind)] == sorted(installed(kind))  # type: ignore[arg-type]
 

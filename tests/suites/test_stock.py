@@ -3,7 +3,7 @@
 import pytest
 
 from harness.score_stock import Leaf, leaves
-from harness.suite import Suite, Task
+from harness.suite import MEMBER, Suite, Task
 from suites import code, general, instruct, languages, medical, reasoning
 
 SUITES = [
@@ -62,6 +62,7 @@ def test_groups_have_the_members_that_were_published(name: str, count: int) -> N
 
 @pytest.mark.parametrize("task", STOCK, ids=lambda task: task.name)
 def test_lm_eval_has_them(task: Task) -> None:
+    assert (task.cluster == MEMBER) == (len(members(task)) > 1)
     for leaf in members(task):
         config = leaf.config
         assert config.get("unsafe_code", False) == task.unsafe
@@ -82,7 +83,7 @@ def test_lm_eval_has_them(task: Task) -> None:
             assert examples.get("samples") or config.get("fewshot_split")
 
 
-@pytest.mark.parametrize("task", [task for task in STOCK if task.cluster], ids=lambda task: task.name)
+@pytest.mark.parametrize("task", [task for task in STOCK if task.cluster not in (None, MEMBER)], ids=lambda task: task.name)
 def test_clusters_are_fields_that_prompts_are_made_of(task: Task) -> None:
     """A cluster is named by a field that the definition reads; those that only code reads, or none, stand here."""
     unread = {"hellaswag", "medmcqa", "kobest_wic", *(name for name in (t.name for t in STOCK) if "belebele" in name)}
