@@ -32,9 +32,10 @@ def announced(ready: "Ready") -> Iterator[str]:
 def proposed(ready: "Ready") -> list[str]:
     """Which tasks can show forgetting on this base, where its scores are there; else what would score it alone."""
     from harness import marks
+    from harness.tables import scoring
 
-    if study := marks.scored(ready):
-        return marks.sentences(study)
+    if found := marks.known(scoring(ready), ready.base.digest, ready.plan.options["items"]):
+        return marks.sentences(found)
     suites = ",".join(suite.name for suite in ready.suites if suite.name != TEXT)
     asked = f" --suites {suites}" if suites else ""
     return [

@@ -1,7 +1,7 @@
 """A plan and the run folder that it goes into: what is stored, what must agree, and how a run grows."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from harness.plan import Trial
 from harness.record import read_plan
 from harness.resolve import Ready
 from harness.strategy import overrides, parts
+from harness.suite import Suite
 
 CHANGED = "between two commands of this run, what computes it changed:"
 
@@ -19,19 +20,6 @@ CHANGED = "between two commands of this run, what computes it changed:"
 def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
     """plan.yaml: the plan, resolved, with what a report needs to know of its tasks."""
     plan = ready.plan
-    tasks = {
-        task.name: {
-            "suite": suite.name,
-            "measures": task.measures,
-            "metric": task.metric,
-            "chance": task.chance,
-            "source": task.source,
-            "higher_is_better": task.higher_is_better,
-            "about": task.about,
-        }
-        for suite in ready.suites
-        for task in suite.tasks
-    }
     return {
         "fingerprint": plan.fingerprint(),
         "command": command,
@@ -49,16 +37,37 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         },
         "equal": plan.equal,
         "trainings": {arm.name: _training(ready, arm.name) for arm in plan.arms},
-        "suites": dict(plan.suites),
-        "tasks": tasks,
-        "suite_notes": {suite.name: suite.note for suite in ready.suites if suite.note},
-        "sensitive": [suite.name for suite in ready.suites if suite.sensitive],
+        **described(ready.suites),
         "prompts": list(prompts(ready)),
         "notes": list(plan.notes),
         "versions": dict(plan.versions),
         "micro_batch": plan.micro_batch,
         "plugins": list(plan.plugins),
         "options": {key: value for key, value in plan.options.items() if value},
+    }
+
+
+def described(suites: Iterable[Suite]) -> dict[str, Any]:
+    """What a report needs to know of suites and their tasks."""
+    suites = list(suites)
+    tasks = {
+        task.name: {
+            "suite": suite.name,
+            "measures": task.measures,
+            "metric": task.metric,
+            "chance": task.chance,
+            "source": task.source,
+            "higher_is_better": task.higher_is_better,
+            "about": task.about,
+        }
+        for suite in suites
+        for task in suite.tasks
+    }
+    return {
+        "suites": {suite.name: suite.key for suite in suites},
+        "tasks": tasks,
+        "suite_notes": {suite.name: suite.note for suite in suites if suite.note},
+        "sensitive": [suite.name for suite in suites if suite.sensitive],
     }
 
 

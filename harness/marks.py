@@ -1,75 +1,106 @@
-"""Which tasks can show forgetting or learning: decided on the base alone, kept and said before anything is trained."""
+"""Which tasks can show forgetting or learning: decided on the base alone, kept and said before anything is trained.
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+Kept in the run folder, as what was known before training; and in the cache across runs, suite by suite under the key of the
+base's scores, so that a dry run can propose tasks on a base that was scored before, wherever that was.
+"""
 
-from harness.files import write_facts
-from harness.folder import stored_plan
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecordError
+from harness.files import read_json, write_facts
+from harness.folder import described
 from harness.forgetting import Study
+from harness.lookup import cache
 from harness.pairing import Sample
+from harness.plan import digest
 from harness.record import Record, Result
-from harness.tables import scoring, unscored
+from harness.suite import Suite
+from harness.tables import Scoring, unscored
 
-if TYPE_CHECKING:
-    from harness.resolve import Ready
-
+Marks = Mapping[str, Mapping[str, Any]]
+"""Task -> mark (chance, ceiling, between, unknown; text), measures, base, error, chance, n and pool."""
 MARKS = "marks.json"
-"""Beside the base's scores: task -> mark, base, error, chance, n and pool, as they were before training."""
 
 
-def scored(ready: "Ready") -> Study | None:
-    """The base's scores as they are in the run folder; None where they are not whole."""
-    base = ready.folder / "base"
-    if unscored(scoring(ready), ready.base.digest, base):
+def keep(asked: Scoring, base: str, items: str) -> list[str]:
+    """Write the marks of a base that is scored; the sentences about them. `base` is its digest, `items` which of them count."""
+    found = _of_rows(asked, items)
+    write_facts(asked.folder / "base" / MARKS, found)
+    for suite in asked.suites:
+        with contextlib.suppress(OSError):  # a full disk is no reason to stop
+            write_facts(
+                _kept(asked, base, items, suite), {task.name: found[task.name] for task in suite.tasks if task.name in found}
+            )
+    return sentences(found)
+
+
+def known(asked: Scoring, base: str, items: str) -> Marks | None:
+    """The marks of a base as far as they can be had without scoring it; None where a suite is missing."""
+    if not unscored(asked, base, asked.folder / "base"):
+        return _of_rows(asked, items)
+    try:
+        return {task: facts for suite in asked.suites for task, facts in read_json(_kept(asked, base, items, suite)).items()}
+    except (OSError, RecordError):
         return None
-    return Study(Record(ready.folder, stored_plan(ready, ""), Result(base, None, None), ()))
 
 
-def keep(ready: "Ready") -> list[str]:
-    """Write the base's marks into the run folder; the sentences about them."""
-    study = scored(ready)
-    assert study, "marks are made once the base is scored"
-    facts = {task: _facts(study, sample) for task, sample in study.samples.items()}
-    write_facts(ready.folder / "base" / MARKS, facts)
-    return sentences(study)
+def _kept(asked: Scoring, base: str, items: str, suite: Suite) -> Path:
+    return cache() / "marks" / f"{digest([asked.score_key(base, suite), items])}.json"
+
+
+def _of_rows(asked: Scoring, items: str) -> dict[str, dict[str, Any]]:
+    """From the base's rows in the run folder."""
+    plan = described(asked.suites) | {"options": {"items": items}}
+    study = Study(Record(asked.folder, plan, Result(asked.folder / "base", None, None), ()))
+    return {task: _facts(study, sample) for task, sample in study.samples.items()}
 
 
 def _facts(study: Study, sample: Sample) -> dict[str, Any]:
-    text = sample.kind == "text"
-    numbers = {"base": sample.base.value, "n": len(sample.items), "pool": sample.pool, "chance": study.chance(sample.task)}
+    mark = "text" if sample.kind == "text" else study.mark(sample)
     error = {"error": sample.base.error} if sample.base.clusters > 1 else {}
-    return {"mark": "text" if text else study.mark(sample), **numbers, **error}
+    return {
+        "mark": mark,
+        "measures": study.record.tasks[sample.task]["measures"],
+        "base": sample.base.value,
+        "chance": study.chance(sample.task),
+        "n": len(sample.items),
+        "pool": sample.pool,
+        **error,
+    }
 
 
-def sentences(study: Study) -> list[str]:
+ABLE = {"keep": ("forgetting", ("between", "text")), "gain": ("learning", ("between", "text", "chance"))}
+"""By what a task measures: what it shows, and where the base must stand for that."""
+UNABLE = (
+    ("keep", "chance", "the base answers no better than by guessing, and cannot forget it"),
+    ("keep", "ceiling", "the base is at the ceiling, where small losses change no answer"),
+    ("gain", "ceiling", "the base is at the ceiling, and cannot learn more"),
+    ("keep", "unknown", "nobody said what guessing would score; give its chance in the suite"),
+)
+
+
+def sentences(marks: Marks) -> list[str]:
     """Which tasks can show what they are scored for, and which cannot and why."""
-    keep, gain = (_of(study, measures) for measures in ("keep", "gain"))
-    found = [_able("forgetting", [s for s in keep if study.mark(s) == "between"])]
-    found += [_able("learning", [s for s in gain if study.mark(s) in ("between", "chance")])] if gain else []
-    found += _unable("the base answers no better than by guessing, and cannot forget it", study, keep, "chance")
-    found += _unable("the base is at the ceiling, where small losses change no answer", study, keep, "ceiling")
-    found += _unable("the base is at the ceiling, and cannot learn more", study, gain, "ceiling")
-    return found + _unable("nobody said what guessing would score; give its chance in the suite", study, keep, "unknown")
+    found = []
+    for measures, (shown, where) in ABLE.items():
+        able = _where(marks, lambda facts, m=measures, w=where: facts["measures"] == m and facts["mark"] in w)
+        if able or measures == "keep":
+            names = ", ".join(able)
+            found.append(f"tasks that can show {shown}: {names}" if able else f"no task of this run can show {shown}")
+    for measures, mark, why in UNABLE:
+        if unable := _where(marks, lambda facts, m=measures, k=mark: (facts["measures"], facts["mark"]) == (m, k)):
+            found.append(f"{', '.join(f'{task} ({_stands(marks[task])})' for task in unable)}: {why}")
+    return found
 
 
-def _of(study: Study, measures: str) -> list[Sample]:
-    return [sample for task, sample in study.samples.items() if study.record.tasks[task]["measures"] == measures]
+def _where(marks: Marks, holds: Callable[[Mapping[str, Any]], bool]) -> list[str]:
+    return [task for task, facts in marks.items() if holds(facts)]
 
 
-def _able(what: str, samples: Sequence[Sample]) -> str:
-    names = ", ".join(sample.task for sample in samples)
-    return f"tasks that can show {what}: {names}" if names else f"no task of this run can show {what}"
-
-
-def _unable(why: str, study: Study, samples: Sequence[Sample], mark: str) -> list[str]:
-    named = [f"{s.task} ({_points(s.base.value)}{_guess(study, s)})" for s in samples if study.mark(s) == mark]
-    return [f"{', '.join(named)}: {why}"] if named else []
-
-
-def _guess(study: Study, sample: Sample) -> str:
-    chance = study.chance(sample.task)
-    return "" if chance is None else f", chance {_points(chance)}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _stands(facts: Mapping[str, Any]) -> str:
+    """Points of the base, and by guessing where that is known."""
+    base, chance = f"{100 * facts['base']:.1f}", facts["chance"]
+    return base if chance is None else f"{base}, chance {100 * chance:.1f}"

@@ -103,8 +103,9 @@ def recipe(**more: Any) -> Any:
 
 def test_what_each_task_can_show_is_said(tmp_path: Path) -> None:
     found = Study(record.read(fabricate.run_folder(tmp_path, recipe())))
+    facts = {task: marks._facts(found, sample) for task, sample in found.samples.items()}
     points = {task: f"{100 * sample.base.value:.1f}" for task, sample in found.samples.items()}
-    assert marks.sentences(found) == [
+    assert marks.sentences(facts) == [
         "tasks that can show forgetting: facts, text_stories",
         "tasks that can show learning: drugs, text_medical",
         f"guessed ({points['guessed']}, chance 12.5): the base answers no better than by guessing, and cannot forget it",
