@@ -37,13 +37,13 @@ def lines(kind: str) -> list[str]:
 
 def _suite_lines(suite: Suite) -> list[str]:
     """A suite and its tasks: what each measures, metric with direction, chance, items, cluster, source, what it asks."""
-    rows = [task_words(task) for task in suite.tasks]
+    rows = [_task_words(task) for task in suite.tasks]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     told = ["  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return [f"{suite.name}: {suite.about}", *(f"  {line}" for line in told)]
 
 
-def task_words(task: Task) -> tuple[str, ...]:
+def _task_words(task: Task) -> tuple[str, ...]:
     """A task in words: name, what it measures, metric, chance, items, cluster, source, what it asks."""
     metric = f"{task.metric} {'↑' if task.higher_is_better else '↓'}"
     shots = f", {task.fewshot} examples" if task.fewshot else ""
@@ -53,20 +53,6 @@ def task_words(task: Task) -> tuple[str, ...]:
     marks = [f"{task.source} source" if task.source else "", "sensitive" * task.sensitive, "runs code" * task.unsafe]
     chance = "" if task.chance is None else f"chance {task.chance:.3g}"
     return (task.name, task.measures, metric + shots, chance, items, clusters, ", ".join(filter(None, marks)), task.about)
-
-
-def suites_table() -> str:
-    """The tasks of the registered suites as a Markdown table: what the README shows; the world's are the default's."""
-    rows = ["| suite | task | measures | metric | chance | items | clusters | |", "|---|---|---|---|---|---|---|---|"]
-    for name, entry in registry.installed("suites").items():
-        for number, task in enumerate(() if name.startswith("world_") else entry.load()().tasks):
-            word, measures, metric, chance, items, clusters, _, about = task_words(task)
-            guess, count = chance.removeprefix("chance "), items.removesuffix(" items").replace("items unknown", "")
-            first = f" `{name}`" if number == 0 else ""
-            rows.append(
-                f"|{first} | `{word}` | {measures} | {metric} | {guess} | {count} | {clusters.removeprefix('by ')} | {about} |"
-            )
-    return "\n".join(rows)
 
 
 def ordered() -> dict[str, type[Strategy]]:
@@ -195,14 +181,10 @@ def _spelled(values: Mapping[str, Any]) -> str:
 def _thing(kind: str, name: str, found: Any) -> str:
     told = [f"{registry.SINGULAR[kind]} {name}", _told(kind, found)]
     if kind == "suites":
-        told += [f"  {task.name}: {task.measures}, {task.metric}{_chance(task.chance)}. {task.about}" for task in found.tasks]
+        told += _suite_lines(found)[1:]
         told += [found.note] if found.note else []
     if kind == "corpora":
         told += [f"licence: {found.licence}", f"sensitive: {'yes' if found.sensitive else 'no'}"]
     if kind == "models":
         told += [f"folder: {found.folder}", *(f"  {key}: {value}" for key, value in dict(found.recipe).items())]
     return "\n".join(told)
-
-
-def _chance(chance: float | None) -> str:
-    return "" if chance is None else f", chance {chance:g}"

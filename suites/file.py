@@ -8,8 +8,9 @@
       - {task: hellaswag, metric: acc_norm, chance: 0.25, files: {validation: hellaswag_validation.jsonl}}
       - {task: letters, measures: gain, text: {column: body}, files: {test: letters.jsonl}, sensitive: true}
 
-Files are JSON Lines or Parquet with the fields of lm-eval's data set, relative to the YAML. An entry with `text` is no task of
-lm-eval's: its documents are scored in bits per byte, from its files or from a data set of the hub.
+Every key is described where it is declared below, and in the README. Files are JSON Lines or Parquet with the fields of
+lm-eval's data set, relative to the YAML. An entry with `text` is no task of lm-eval's: its documents are scored in bits per
+byte, from its files or from a data set of the hub.
 """
 
 import hashlib
@@ -93,12 +94,12 @@ class TaskEntry(Strict):
 class SuiteEntry(Strict):
     """The whole file."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    about: str = ""
-    prompts: tuple[str, ...] = ()
-    sensitive: bool = False
-    note: str = ""
-    tasks: tuple[TaskEntry, ...] = Field(min_length=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="what the suite is called")
+    about: str = Field("", description="what it is about, in words")
+    prompts: tuple[str, ...] = Field((), description="openings that base and arms complete, side by side on the page")
+    sensitive: bool = Field(False, description="keep all its prompts and answers off pages, exports and trackers")
+    note: str = Field("", description="a sentence that the page carries wherever the suite is shown")
+    tasks: tuple[TaskEntry, ...] = Field(min_length=1, description="its tasks, each with the keys below")
 
 
 def from_file(path: str | Path) -> Suite:

@@ -3,8 +3,10 @@
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ("gentle.py", "clinic.yaml", "mirrors.yaml")
 
 
 def parts() -> dict[str, str]:
@@ -13,12 +15,45 @@ def parts() -> dict[str, str]:
     from harness.describe import table
 
     loop = (inspect.getdoc(strategy) or "").split("This is the whole loop:\n\n")[1]
-    example = (ROOT / "examples" / "gentle.py").read_text(encoding="utf-8")
+    example, suite, mirrors = ((ROOT / "examples" / name).read_text("utf-8") for name in EXAMPLES)
     return {
         "strategies": table(),
         "loop": f"```\n{inspect.cleandoc(loop)}\n```",
         "example": f"```python\n{example}```",
+        "suites": suites(),
+        "suite file": f"```yaml\n{suite}```\n\n{keys()}",
+        "mirrors file": f"```yaml\n{mirrors}```",
     }
+
+
+def suites() -> str:
+    """The registered suites but the world's: what each task is, in short."""
+    from harness.registry import installed
+
+    rows = ["| suite | measures | tasks: metric, chance |", "|---|---|---|"]
+    for name, entry in installed("suites").items():
+        made = entry.load()()
+        told = ", ".join(f"`{task.name}` {_short(task)}" for task in made.tasks)
+        if not name.startswith("world_"):
+            rows.append(f"| `{name}` | {made.tasks[0].measures} | {told} |")
+    return "\n".join(rows)
+
+
+def _short(task: Any) -> str:
+    shots = f" with {task.fewshot} examples" if task.fewshot else ""
+    return f"({task.metric}{shots}{'' if task.chance is None else f', {task.chance:.2g}'}{', runs code' * task.unsafe})"
+
+
+def keys() -> str:
+    """The keys of a suite file."""
+    from suites.file import SuiteEntry, TaskEntry, TextEntry
+
+    rows = ["| key | what it says |", "|---|---|"]
+    for model, before in ((SuiteEntry, ""), (TaskEntry, "tasks: "), (TextEntry, "tasks: text: ")):
+        for name, field in model.model_fields.items():
+            needed = " (needed)" if field.is_required() else ""
+            rows.append(f"| {before}`{name}`{needed} | {field.description} |")
+    return "\n".join(rows)
 
 
 def renewed(text: str) -> str:

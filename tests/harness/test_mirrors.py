@@ -17,7 +17,7 @@ from harness.score_data import kept, text_documents
 from harness.score_state import quiet
 from harness.score_tasks import build
 from harness.suite import Suite, Task, Text
-from suites.file import named
+from suites.file import from_file, named
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
 PAIR = {"sentence_good": "the cat sees it", "sentence_bad": "the cat see it"}
@@ -255,6 +255,36 @@ def test_failures_while_loading_are_gathered(monkeypatch: pytest.MonkeyPatch) ->
         prepare(suite(Task("arc_easy")), suite(Task("piqa", metric="acc_norm")))
     assert "ai2_arc ARC-Easy [test for arc_easy] (RuntimeError: Dataset scripts are no longer" in str(error.value)
     assert "; the data set baber/piqa [validation for piqa] (RuntimeError: " in str(error.value)
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_readme_s_examples_run(model_folder: Path) -> None:
+    """A suite file with its files, one text from a mirror; and the mirrors file as it stands."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    asked = {"QUESTION": "Is it?", "CONTEXTS": ["It is."], "LABELS": ["A"], "final_decision": "yes", "LONG_ANSWER": "It is."}
+    jsonl(Path("pubmedqa_test.jsonl"), [{**asked, "id": i} for i in range(3)])
+    jsonl(Path("pubmedqa_train.jsonl"), [{**asked, "id": i} for i in range(3)])
+    jsonl(Path("letters.jsonl"), [{"body": "The river is old."}, {"body": "The tower is wide."}])
+    jsonl(Path("web.jsonl"), [{"text": "The market is quiet."}])
+    write(datasets={"allenai/c4": {"validation": "web.jsonl"}})
+    Path("clinic.yaml").write_text((EXAMPLES / "clinic.yaml").read_text())
+    suite = completed(from_file("clinic.yaml"))
+    refuse_missing([suite])
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
+    table = score(model.eval(), tokenizer, suite, length=2048)
+    assert table.task.value_counts().to_dict() == {"pubmedqa": 3, "letters": 2, "c4_text": 1}
+    assert set(table.prompt) == {""}, "the suite is sensitive"
+
+    for name in ("hellaswag_validation.jsonl", "blimp/wh_island.jsonl", "mmlu/test.jsonl", "smollm/config.json"):
+        jsonl(Path(name))
+    Path("mirrors.yaml").write_text((EXAMPLES / "mirrors.yaml").read_text())
+    with quiet():
+        (built,) = build(Task("blimp_wh_island")).values()
+    assert len(built.eval_docs) == len(ROWS)
+    assert mirrors.model("HuggingFaceTB/SmolLM2-135M") == str(Path("smollm").resolve())
 
 
 def cut(path: Path, count: int, **fields: str) -> Path:
