@@ -1,8 +1,7 @@
-"""Words to a plan; the only file that prints or exits."""
+"""Words to a plan; with cli_score.py and cli_ends.py beside it the only file that prints or exits."""
 
 import inspect
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from harness import __version__
+from harness import __version__, cli_score
+from harness.cli_ends import AGAIN, broken, command, end, fail, page, say
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stopping import Stopped, heeded
@@ -26,7 +26,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-AGAIN = "; type the same command again and it goes on from where it was"
 
 
 def main() -> NoReturn:
@@ -36,27 +35,22 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False)
     except HarnessError as error:
-        _fail(str(error), error.exit_code)
+        fail(str(error), error.exit_code)
     except OSError as error:  # a full disk, a path that cannot be
-        _fail(" ".join(str(error).split()), 1)
+        fail(" ".join(str(error).split()), 1)
     except typer.Exit as stop:
         code = stop.exit_code
     except Stopped as stop:
-        _fail(f"{stop}{AGAIN}", stop.code)
+        fail(f"{stop}{AGAIN}", stop.code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(f"interrupted{AGAIN}", 130)
+        fail(f"interrupted{AGAIN}", 130)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # a flag that does not exist, a word too many
-            _fail(" ".join(str(error.format_message() if hasattr(error, "format_message") else error).split()), 2)  # pyright: ignore
-        raise
+            fail(" ".join(str(error.format_message() if hasattr(error, "format_message") else error).split()), 2)  # pyright: ignore
+        broken()
     if code == 130:
-        _fail(f"interrupted{AGAIN}", 130)
+        fail(f"interrupted{AGAIN}", 130)
     sys.exit(code or 0)
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    print(f"harness: {sentence}", file=sys.stderr)
-    sys.exit(code)
 
 
 def _version(asked: bool) -> None:
@@ -152,34 +146,27 @@ def _say_plan(ready: "Ready", proposing: bool) -> None:
 
     refuse_foreign(ready, ready.folder)
     for line in (*announced(ready), *(proposed(ready) if proposing else ())):
-        print(line)
+        say(line)
 
 
 def _run(ready: "Ready") -> None:
     from rich.console import Console
 
-    from harness.announce import several
     from harness.run import run as run_plan
     from harness.watching import Terminal
 
     with Terminal(Console()) as watch:
-        failed = run_plan(ready, shlex.join(["harness", *sys.argv[1:]]), watch)
-    print(f"page: {_page(ready.folder)}")
-    if failed:
-        count, again = several(len(failed), "trial"), "it" if len(failed) == 1 else "them"
-        _fail(f"{count} failed: {', '.join(failed)}; the page says why; the same command tries {again} again", 1)
+        failed = run_plan(ready, command(), watch)
+    end(ready.folder, failed, "trial")
 
 
-def _page(folder: Path) -> Path:
-    from reports.page import write
-
-    return write(folder).resolve()
+app.command()(cli_score.score)
 
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]) -> None:
     """Build the page of a run folder anew; a run that is not finished has a page too."""
-    print(f"page: {_page(folder)}")
+    say(f"page: {page(folder)}")
 
 
 @app.command()

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
+from harness.hiding import hidden
+
 
 class HarnessError(Exception):
     """A sentence for the person who runs the program."""
@@ -44,7 +46,7 @@ def said(error: BaseException) -> str:
         words = str(error)
     except Exception as other:  # a plugin may fail in any way
         words = f"its own words cannot be had ({type(other).__name__})"
-    return one_line(f"{type(error).__name__}: {words}")
+    return one_line(hidden(f"{type(error).__name__}: {words}"))
 
 
 def out_of_memory(error: BaseException) -> bool:

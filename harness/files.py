@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from harness.crash import crash_point
 from harness.errors import RecordError
+from harness.hiding import hidden_in
 from harness.plan import digest, file_digest
 
 SEAL = "digest_of_the_rest"
@@ -64,7 +65,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
     """Write what a page takes figures from: JSON that holds its own digest, so that a flipped digit is found."""
-    plain = json.loads(json.dumps(facts, allow_nan=False, default=str))
+    plain = hidden_in(json.loads(json.dumps(facts, allow_nan=False, default=str)))
     write_json(path, {**plain, SEAL: digest(plain)})
 
 

@@ -64,8 +64,13 @@ class Study:
 
     @property
     def control(self) -> str:
-        """Plain continued pre-training, the first arm of every plan."""
-        return self.record.plan["arms"][0]
+        """Plain continued pre-training, the first arm of every plan; empty where models of elsewhere stand against none."""
+        return self.record.plan.get("control", self.record.plan["arms"][0])
+
+    @property
+    def lead(self) -> str:
+        """The arm that examples are of: the control, or the first of arms that stand against none."""
+        return self.control or next(iter(self.arms), "")
 
     @cached_property
     def done(self) -> tuple[Result, ...]:

@@ -85,12 +85,17 @@ def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> t
             "no suite measures keeping on text or tasks of another source than the old text, so forgetting cannot be claimed; "
             "add suites, as in --suites general"
         )
+    return ready(made), notes
+
+
+def ready(made: Sequence[Suite]) -> tuple[Suite, ...]:
+    """Suites whose names tell them apart, built: what is missing is said before anything is scored."""
     if doubled := _doubled([suite.name for suite in made]):
         raise InputError(f"two suites are called {doubled}; rename one of them")
     if doubled := _doubled([task.name for suite in made for task in suite.tasks]):
         raise InputError(f"the task {doubled} stands in two suites; leave one of them out")
     _score().prepare(*made)
-    return tuple(made), notes
+    return tuple(made)
 
 
 def _score() -> Any:

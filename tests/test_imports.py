@@ -14,7 +14,10 @@ HEAVY = {"torch", "transformers", "lm_eval", "accelerate", "datasets", "safetens
 # Of harness/, downwards: a file may import files of its own layer and of those below.
 LAYERS = [
     ["cli", "__main__"],
+    ["cli_score"],
+    ["cli_ends"],
     ["announce", "describe", "new", "watching", "making", "importance"],
+    ["scoring", "imported"],
     ["run"],
     ["marks", "drifted"],
     ["tables"],
@@ -55,6 +58,7 @@ LAYERS = [
         "results",
         "frontier",
         "trajectory",
+        "course",
         "pairing",
         "statistics",
         "settings",
@@ -117,7 +121,7 @@ def faults(path: Path) -> list[str]:
         if other in {n.split(".")[0] for n in names} and package not in place and not short.startswith(tuple(place.split()))
     ]
     if package == "harness":
-        found += [(other, "harness alone") for other in ours(names, "strategies", "suites", "reports") if short != "cli"]
+        found += [(other, "harness alone") for other in ours(names, "strategies", "suites", "reports") if not short.startswith("cli")]
         lower = [other for other in ours(names, "harness") if layer(other) < layer(name)]
         found += [(other, "what stands below it: " + " > ".join(" ".join(each) for each in LAYERS)) for other in lower]
         if short in FIGURES:

@@ -1,0 +1,328 @@
+"""`harness score`: checkpoints that were trained elsewhere, scored as a run scores its arms, into a folder of the same form.
+
+The base is scored first, then every checkpoint on the same items; one that fails is a row that says so, and the others go on.
+Of several steps of a training the last is compared, and every step is a point of its course.
+"""
+
+import datetime
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness import elsewhere, lookup, manifest
+from harness.elsewhere import Checkpoint, Found
+from harness.errors import HarnessError, InputError, RecordError, said
+from harness.files import owned, read_json, write_facts, writing
+from harness.folder import described
+from harness.model import Base, count_parameters, load_tokenizer, locate
+from harness.plan import Arm, Part, Trial, digest, file_digest
+from harness.record import TRAJECTORY, read, read_plan, write_plan
+from harness.resolve import LIBRARIES
+from harness.run import Watch
+from harness.settings import settings
+from harness.stopping import insist
+from harness.suite import Suite
+from harness.tables import Scoring, fill, wanting
+
+NO_CONTROL = ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was typed."""
+
+    base: str
+    models: tuple[str, ...] = ()
+    manifest: Path | None = None
+    suites: str = "general"
+    limit: int | None = None
+    mirrors: str | None = None
+    output: Path | None = None
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A base and checkpoints, found and checked, and how they are scored. `control` is the arm they stand against, if any."""
+
+    base: Base
+    how: Scoring
+    models: Mapping[Checkpoint, Found]
+    control: str
+    code: bool
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.how.folder
+
+    @property
+    def trainings(self) -> dict[Trial, list[Checkpoint]]:
+        """Arm and seed -> its checkpoints, the last step last."""
+        found: dict[Trial, list[Checkpoint]] = {}
+        for checkpoint in sorted(self.models, key=lambda one: one.step or 0):
+            found.setdefault(trial(checkpoint), []).append(checkpoint)
+        return {key: found[key] for key in dict.fromkeys(map(trial, self.models))}
+
+
+def trial(checkpoint: Checkpoint) -> Trial:
+    """Its arm and seed."""
+    return Trial(Arm((Part(checkpoint.arm),)), checkpoint.seed)
+
+
+def compare(words: Words) -> Comparison:
+    """Everything looked up and checked; nothing is written, and no model is loaded."""
+    if bool(words.models) == bool(words.manifest):
+        raise InputError("give the models to be scored, or --manifest with a CSV that names them; not both")
+    control, models = NO_CONTROL, elsewhere.checkpoints(words.models)
+    if words.manifest:
+        models, control = manifest.read(words.manifest)
+    asked = settings(
+        {"model": words.base, "suites": words.suites, "mirrors": words.mirrors, "limit": words.limit}, "harness score"
+    )
+    suites = lookup.named(asked)
+    base = locate(words.base)
+    tokenizer = load_tokenizer(base.folder)
+    found = {model: elsewhere.find(model, base, tokenizer, words.code) for model in elsewhere.unique(models)}
+    prompts = tuple(dict.fromkeys(prompt for suite in suites if not suite.sensitive for prompt in suite.prompts))
+    folder = words.output or Path(f"runs/{Path(base.name).name}-checkpoints")
+    how = Scoring(folder, tokenizer, lookup.ready(suites), prompts, asked.limit, base.facts.get("bos"), versions())
+    return Comparison(base, how, found, control, words.code)
+
+
+def versions() -> dict[str, str]:
+    """Of what scores depend on."""
+    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
+
+
+def stored(one: Comparison, command: str) -> dict[str, Any]:
+    """plan.yaml: what a report needs to know. What is not known of the trainings is absent."""
+    return plan_of(
+        {"name": one.base.name, "digest": one.base.digest, "parameters": count_parameters(one.base.folder)},
+        [_model(checkpoint, found.digest) for checkpoint, found in one.models.items()],
+        one.how.suites,
+        {
+            "command": command,
+            "control": one.control,
+            "prompts": list(one.how.prompts),
+            "notes": [note for found in one.models.values() for note in found.notes],
+            "versions": dict(one.how.versions),
+            "options": {"limit": one.how.limit} if one.how.limit else {},
+        },
+    )
+
+
+def _model(one: Checkpoint, made: str) -> dict[str, Any]:
+    return {"arm": one.arm, "seed": one.seed, "path": one.word, "digest": made, **one.told}
+
+
+def plan_of(
+    base: Mapping[str, Any], models: Sequence[Mapping[str, Any]], suites: Sequence[Suite], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The plan of models that were not trained here."""
+    arms = list(dict.fromkeys(model["arm"] for model in models))
+    last = {arm: max((model.get("step") or 0 for model in models if model["arm"] == arm)) for arm in arms}
+    return {
+        "fingerprint": digest(["checkpoints", base["digest"]]),
+        "commands": [more["command"]],
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "arms": arms,
+        "seeds": sorted({model["seed"] for model in models}),
+        "base": dict(base),
+        "models": [dict(model) for model in models],
+        "trainings": {arm: {"updates": updates} for arm, updates in last.items() if updates},
+        **described(suites),
+        **more,
+    }
+
+
+def settle(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan with the models that the folder already holds; an error where it holds something that cannot stand beside."""
+    if not (folder / "plan.yaml").is_file():
+        if folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
+            raise InputError(f"{folder} exists and is no run folder; give --output a new or an empty one")
+        return plan
+    before, other = read_plan(folder), "give --output another folder, or delete it"
+    if "models" not in before:
+        raise InputError(f"{folder} holds a run whose arms were trained there; {other}")
+    if before["fingerprint"] != plan["fingerprint"]:
+        raise InputError(f"the models of {folder} stand against {before['base']['name']}; {other}")
+    for key in ("control", "options"):
+        if before[key] != plan[key]:
+            raise InputError(f"{folder} was scored with {key} {before[key] or 'none'}, now {plan[key] or 'none'}; {other}")
+    if missing := sorted(set(before["suites"]) - set(plan["suites"])):
+        raise InputError(f"{folder} was scored on {', '.join(missing)} too; name all of its suites with --suites, or {other}")
+    return _grown(folder, before, plan)
+
+
+def _grown(folder: Path, before: Mapping[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
+    here = {(model["arm"], model["seed"], model.get("step")): model for model in plan["models"]}
+    there = {(model["arm"], model["seed"], model.get("step")): model for model in before["models"]}
+    for key in here.keys() & there.keys():
+        if here[key]["digest"] != there[key]["digest"]:
+            raise RecordError(
+                f"{folder / trial_folder(*key[:2])} holds scores of other weights than {here[key]['path']} has now; "
+                f"delete that folder and {folder / 'plan.yaml'}, name the model otherwise (NAME=PATH), or give another --output"
+            )
+    models = [*plan["models"], *(model for key, model in there.items() if key not in here)]
+    commands = [*(each for each in before["commands"] if each not in plan["commands"]), *plan["commands"]]
+    kept = {
+        "created": before["created"],
+        "commands": commands,
+        "notes": list(dict.fromkeys([*plan["notes"], *before["notes"]])),
+    }
+    arms = plan["arms"] + [arm for arm in before["arms"] if arm not in plan["arms"]]
+    seeds = sorted({*plan["seeds"], *before["seeds"]})
+    trainings = {**before["trainings"], **plan["trainings"]}
+    return plan | kept | {"models": models, "arms": arms, "seeds": seeds, "trainings": trainings}
+
+
+def trial_folder(arm: str, seed: int) -> str:
+    """Where an arm's scores lie."""
+    return Trial(Arm((Part(arm),)), seed).folder
+
+
+def missing(one: Comparison) -> list[Trial]:
+    """Trainings of which something is to be scored."""
+    return [key for key in one.trainings if _status(one, key) != "done"]
+
+
+def _status(one: Comparison, key: Trial) -> str:
+    path, steps = one.folder / key.folder / "result.json", one.trainings[key]
+    if not path.is_file() or any(wanting(one.how, one.models[step].digest, _place(one, key, step)) for step in steps):
+        return "missing"
+    return read_json(path)["status"]
+
+
+def _place(one: Comparison, key: Trial, checkpoint: Checkpoint) -> Path:
+    """The last step lies where a trial's scores lie, every other one in a folder of its own below."""
+    folder = one.folder / key.folder
+    return folder if checkpoint == one.trainings[key][-1] else folder / "steps" / str(checkpoint.step)
+
+
+@dataclass(frozen=True)
+class Price:
+    """What is to be scored: models, items of each, and the seconds that all take by the base's; None: nothing was measured."""
+
+    models: int
+    items: int
+    seconds: float
+
+
+PROBED = 8
+"""Items of every task that are scored to see how long all take."""
+
+
+def price(one: Comparison) -> Price:
+    """What is still to be done, before it starts; where the base was not scored, a few items of it are."""
+    from harness.score_tasks import build
+
+    counts = {task.name: sum(len(leaf.eval_docs) for leaf in build(task).values()) for s in one.how.suites for task in s.tasks}
+    asked = {name: min(count, one.how.limit or count) for name, count in counts.items()}
+    models = sum(len(one.trainings[key]) for key in missing(one)) + (not _base_done(one))
+    path = one.folder / "base" / "result.json"
+    each = read_json(path)["seconds"]["score"] if path.is_file() else _probe(one, asked) if models else 0.0
+    return Price(models, sum(asked.values()), models * each)
+
+
+def _probe(one: Comparison, asked: Mapping[str, int]) -> float:
+    """Seconds that the base takes, by a few items of every suite."""
+    from harness.model import load_model
+    from harness.score import score
+    from harness.train import device
+
+    model, seconds = load_model(one.base.folder).to(device()), 0.0
+    for suite in one.how.suites:
+        began = time.perf_counter()
+        rows = score(model, one.how.tokenizer, suite, **one.how.settings | {"limit": min(PROBED, one.how.limit or PROBED)})
+        seconds += (time.perf_counter() - began) * sum(asked[task.name] for task in suite.tasks) / max(1, len(rows))
+    return seconds
+
+
+def _base_done(one: Comparison) -> bool:
+    folder = one.folder / "base"
+    return (folder / "result.json").is_file() and not wanting(one.how, one.base.digest, folder)
+
+
+def run(one: Comparison, command: str, watch: Watch | None = None) -> list[str]:
+    """Score what is missing; the names of models that failed."""
+    watch = watch or Watch()
+    plan = settle(one.folder, stored(one, command))
+    with owned(one.folder):
+        write_plan(one.folder, plan)
+        trials, seconds = missing(one), None
+        if (path := one.folder / "base" / "result.json").is_file():
+            seconds = read_json(path)["seconds"]["score"]
+        watch.begin(len(one.trainings), {key.folder: 0.0 for key in trials}, seconds)
+        if not _base_done(one):
+            _score_base(one, watch)
+        failed = [key.folder for key in trials if not _score_trial(one, key, watch)]
+        write_results(one.folder)
+    return failed
+
+
+def _score_base(one: Comparison, watch: Watch) -> None:
+    from harness.model import load_model
+
+    watch.stage("base", "scored")
+    began, folder = time.perf_counter(), one.folder / "base"
+    seconds = fill(one.how, load_model(one.base.folder), one.base.digest, folder, partial(watch.step, logged={}))
+    facts = {"status": "done", "digest": one.base.digest, "seconds": {"score": round(seconds, 2)}}
+    write_facts(folder / "result.json", facts)
+    watch.end("base", None, time.perf_counter() - began)
+
+
+def _score_trial(one: Comparison, key: Trial, watch: Watch) -> bool:
+    """Score every step of a training; whether all went well."""
+    from harness.mishaps import free
+
+    began, folder, error = time.perf_counter(), one.folder / key.folder, None
+    named = {"arm": key.arm.name, "seed": key.seed}
+    watch.stage(key.folder, "scored")
+    try:
+        spent = [_score_step(one, key, checkpoint, watch) for checkpoint in one.trainings[key]]
+        facts = {**named, "weights": one.models[one.trainings[key][-1]].digest, "seconds": {"score": round(spent[-1], 2)}}
+        write_facts(folder / "result.json", {**facts, "status": "done", "logs": dict(_course(one, key))})
+    except (Exception, SystemExit) as problem:  # a model that fails is a row that says so; the others go on
+        insist()
+        error = str(problem) if isinstance(problem, HarnessError) else said(problem)
+        write_facts(folder / "result.json", {**named, "status": "failed", "error": error})
+    insist()
+    free()
+    watch.end(key.folder, error, time.perf_counter() - began)
+    return error is None
+
+
+def _score_step(one: Comparison, key: Trial, checkpoint: Checkpoint, watch: Watch) -> float:
+    found, place = one.models[checkpoint], _place(one, key, checkpoint)
+    largest = max(one.how.tokenizer.get_vocab().values())
+    model = elsewhere.load(found, one.base, largest)
+    return fill(one.how, model, found.digest, place, partial(watch.step, logged={}))
+
+
+def _course(one: Comparison, key: Trial) -> Iterator[tuple[str, str]]:
+    """Of a training with several steps, write what every item cost at each of them; the file's name and digest."""
+    steps = one.trainings[key]
+    if len(steps) < 2:
+        return
+    from harness.course import course
+
+    places = {step.step or 0: (step.tokens, _place(one, key, step)) for step in steps}
+    rows = course(read(one.folder), places)
+    path = one.folder / key.folder / TRAJECTORY
+    with writing(path) as beside:
+        rows.to_parquet(beside, index=False)
+    yield TRAJECTORY, file_digest(path)
+
+
+def write_results(folder: Path) -> None:
+    """results.csv of a folder."""
+    from harness.results import results
+
+    with writing(folder / "results.csv") as beside:
+        results(read(folder)).to_csv(beside, index=False)
