@@ -59,7 +59,7 @@ def measure_into(
     asked: Scoring,
     load: "Callable[[], nn.Module]",
     model: "nn.Module",
-    fisher: Callable[[], Fisher] | None = None,
+    fisher: Callable[[], Fisher | None] | None = None,
 ) -> None:
     """Write drift.parquet of a model into its folder; where memory is short, a row that says so.
 
@@ -75,7 +75,7 @@ def measure_into(
 
 
 def _measured(
-    asked: Scoring, load: "Callable[[], nn.Module]", model: "nn.Module", fisher: Callable[[], Fisher] | None
+    asked: Scoring, load: "Callable[[], nn.Module]", model: "nn.Module", fisher: Callable[[], Fisher | None] | None
 ) -> "pd.DataFrame":
     device = next(model.parameters()).device
     size = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -93,7 +93,7 @@ def _measured(
         return skipped("memory ran out with the base beside the model")
 
 
-def _had(fisher: Callable[[], Fisher]) -> Fisher | None:
+def _had(fisher: Callable[[], Fisher | None]) -> Fisher | None:
     """A Fisher; None where it cannot be had, as its own arm will say."""
     try:
         return fisher()
@@ -112,7 +112,7 @@ def _has_fisher(ready: "Ready") -> bool:
     return any(overrides(strategy, "fisher") for strategy in ready.strategies.values())
 
 
-def _fisher(ready: "Ready", seed: int) -> Fisher:
+def _fisher(ready: "Ready", seed: int) -> Fisher | None:
     """The first that the plan's arms know of: kept by content, so that it is made once for this and for their own set-up."""
     from harness.train import device
 

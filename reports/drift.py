@@ -89,7 +89,7 @@ def moved(study: fg.Study, arm: str) -> tuple[float, float, pd.Series]:
     for rows in tables(study, arm).values():
         found = rows[rows["kind"] == "tensor"].set_index("item")
         distances.append(float(np.sqrt((found["moved"] ** 2).sum() / (found["whole"] ** 2).sum())))
-        changed.append(float((found["changed"] * found["entries"]).sum() / found["entries"].sum()))
+        changed.append(float(np.average(found["changed"].to_numpy(np.float64), weights=found["entries"].to_numpy(np.float64))))
         each.append(found["moved"] / found["whole"].where(found["whole"] > 0))
     return float(np.mean(distances)), float(np.mean(changed)), pd.concat(each, axis=1).mean(axis=1)
 
