@@ -49,10 +49,20 @@ def score(
                     "--lm-eval-samples brings rows that are scored already; leave models, manifest, limit and dry run out"
                 )
             _import(tuple(lm_eval_samples), base, suites, output)
-        elif base is None:
+        elif base is None and (manifest or len(models or ()) != 1):
             raise InputError("say with --base which model they were trained from: every difference is taken against it")
         else:
-            given = Words(base, tuple(models or ()), manifest, suites or "general", limit, mirrors, output, trust_remote_code)
+            against = base or "".join(models or ())  # a model alone is a base: what it can show is known once it is scored
+            given = Words(
+                against,
+                tuple(models or ()) if base else (),
+                manifest,
+                suites or "general",
+                limit,
+                mirrors,
+                output,
+                trust_remote_code,
+            )
             _score(given, dry_run)
 
 

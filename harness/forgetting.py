@@ -65,7 +65,8 @@ class Study:
     @property
     def control(self) -> str:
         """Plain continued pre-training, the first arm of every plan; empty where models of elsewhere stand against none."""
-        return self.record.plan.get("control", self.record.plan["arms"][0])
+        plan = self.record.plan
+        return plan["control"] if "control" in plan else plan["arms"][0]
 
     @property
     def lead(self) -> str:

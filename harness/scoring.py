@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness import elsewhere, lookup, manifest
+from harness import bos, elsewhere, lookup, manifest
 from harness.elsewhere import Checkpoint, Found
 from harness.errors import HarnessError, InputError, RecordError, said
 from harness.files import owned, read_json, write_facts, writing
@@ -77,7 +77,7 @@ def trial(checkpoint: Checkpoint) -> Trial:
 
 def compare(words: Words) -> Comparison:
     """Everything looked up and checked; nothing is written, and no model is loaded."""
-    if bool(words.models) == bool(words.manifest):
+    if words.models and words.manifest:
         raise InputError("give the models to be scored, or --manifest with a CSV that names them; not both")
     control, models = NO_CONTROL, elsewhere.checkpoints(words.models)
     if words.manifest:
@@ -126,7 +126,7 @@ def plan_of(
 ) -> dict[str, Any]:
     """The plan of models that were not trained here."""
     arms = list(dict.fromkeys(model["arm"] for model in models))
-    last = {arm: max((model.get("step") or 0 for model in models if model["arm"] == arm)) for arm in arms}
+    last = {arm: max(model.get("step") or 0 for model in models if model["arm"] == arm) for arm in arms}
     return {
         "fingerprint": digest(["checkpoints", base["digest"]]),
         "commands": [more["command"]],
@@ -271,8 +271,10 @@ def _score_base(one: Comparison, watch: Watch) -> None:
 
     watch.stage("base", "scored")
     began, folder = time.perf_counter(), one.folder / "base"
-    seconds = fill(one.how, load_model(one.base.folder), one.base.digest, folder, partial(watch.step, logged={}))
+    model = load_model(one.base.folder)
+    seconds = fill(one.how, model, one.base.digest, folder, partial(watch.step, logged={}))
     facts = {"status": "done", "digest": one.base.digest, "seconds": {"score": round(seconds, 2)}}
+    facts["bos"] = bos.compare(model, one.how.tokenizer, bos.openings(one.how.suites))
     write_facts(folder / "result.json", facts)
     watch.end("base", None, time.perf_counter() - began)
 

@@ -7,12 +7,15 @@ from typing import Any
 from harness import forgetting as fg
 from harness.record import Result
 from harness.typed import parse_arms
-from reports import words
+from reports import elsewhere, words
 from reports.section import Cell, Section, Table, measured, shared
 
 
 def section(study: fg.Study) -> Section:
     """Outcomes, then prices."""
+    if elsewhere.is_elsewhere(study) and study.arms:
+        answer_ = "What each model keeps and learned, against the base; what its training cost is not known here."
+        return Section("arms", "What does each model keep?", answer_, (outcomes(study), elsewhere.table(study)))
     question = "What does each arm keep, and at what price?"
     if not study.arms:
         return Section("arms", question, "No arm has been trained and scored yet.")

@@ -2,7 +2,7 @@
 
 from harness import forgetting as fg
 from harness.record import Result
-from reports import words
+from reports import elsewhere, words
 from reports.arms import spent
 from reports.claims import learned, primary
 
@@ -14,13 +14,28 @@ CEILING = {"keep": "what is lost there changes no answer at first, and is seen l
 def warnings(study: fg.Study) -> list[str]:
     """What a reader must know before using a sentence of this page."""
     plan = study.record.plan
-    found = list(dict.fromkeys(note for note in (plan.get("suite_notes") or {}).values() if note))
+    found = [elsewhere.UNKNOWN] if elsewhere.is_elsewhere(study) else []
+    found += list(dict.fromkeys(note for note in (plan.get("suite_notes") or {}).values() if note))
     if study.arms and max(len({t.seed for t in study.done if t.name == arm}) for arm in study.arms) == 1:
         found.append(
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
             "Three seeds or more are needed for a claim about a strategy."
         )
-    return found + _chosen(study) + _best(study) + _skipped(study) + _halved(study) + _unfinished(study) + _weak(study)
+    parts = (_begun, _chosen, _best, _skipped, _halved, _unfinished, _weak)
+    return found + [line for part in parts for line in part(study)]
+
+
+def _begun(study: fg.Study) -> list[str]:
+    """A base that reads text better without the token that documents begin with."""
+    found = study.record.base.facts.get("bos") or {}
+    if not found.get("better_without"):
+        return []
+    behind, bare = (f"{2 ** found[name]:,.2f}" for name in ("with", "without"))
+    return [
+        f"The base reads text better without {found['token']} in front of it: perplexity {bare} instead of {behind}, on "
+        f"{words.several(found['documents'], 'document')}. It was hardly pre-trained behind that token, and every document here "
+        "is scored behind it, for base and arms alike: part of a change may be getting used to it."
+    ]
 
 
 def _chosen(study: fg.Study) -> list[str]:

@@ -36,7 +36,8 @@ class Mark:
 
 def marks(study: Study) -> dict[str, Mark]:
     """Arm -> mark, by the plan's order, so that an arm that failed leaves the others' looks alone."""
-    found = {"base": Mark(BASE, "circle-open", SHAPES["circle"]), study.control: Mark(CONTROL, "square", SQUARE)}
+    found = {"base": Mark(BASE, "circle-open", SHAPES["circle"])}
+    found |= {study.control: Mark(CONTROL, "square", SQUARE)} if study.control else {}
     names, shapes = [arm for arm in study.record.plan["arms"] if arm != study.control], list(SHAPES.items())
     for i, arm in enumerate(names):
         symbol, path = shapes[i % len(shapes)]

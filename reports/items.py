@@ -24,6 +24,11 @@ def section(study: fg.Study) -> Section:
     return Section("items", question, answer(study, samples), blocks)
 
 
+def lead(study: fg.Study) -> str:
+    """The arm that is looked at first, in words."""
+    return "the control" if study.control else study.lead
+
+
 def first_seed(study: fg.Study, sample: Sample, arm: str) -> int | None:
     """The seed whose checkpoint is shown: items flip in a checkpoint, not in a strategy."""
     return next(iter(sample.seeds(arm)), None)
@@ -33,13 +38,13 @@ def answer(study: fg.Study, samples: list[Sample]) -> str:
     """What an average of losses and gains hides, in the control."""
     lost = gained = known = 0
     for sample in samples:
-        seed = first_seed(study, sample, study.control)
+        seed = first_seed(study, sample, study.lead)
         if seed is not None and study.record.tasks[sample.task]["measures"] == "keep":
-            found = fg.transitions(sample, study.control, seed)
+            found = fg.transitions(sample, study.lead, seed)
             lost, gained, known = lost + found.lost, gained + found.gained, known + found.kept + found.lost
     if not known:
-        return "No question that the base answered was asked of the control."
-    return f"Of {known} answers to keep that the base had right, the control lost {lost}; it gained {gained} others."
+        return f"No question that the base answered was asked of {lead(study)}."
+    return f"Of {known} answers to keep that the base had right, {lead(study)} lost {lost}; it gained {gained} others."
 
 
 def counts(study: fg.Study, samples: list[Sample]) -> Table:
@@ -70,8 +75,8 @@ def examples(study: fg.Study, samples: list[Sample]) -> list[Table]:
     if not rows:
         return []
     caption = (
-        f"{min(EXAMPLES, len(rows))} of {len(rows)} questions that the base had right and the control (first seed) has wrong, "
-        "those first on which arms differ; each arm's answer, right ones marked ✓"
+        f"{min(EXAMPLES, len(rows))} of {len(rows)} questions that the base had right and {lead(study)} (first seed) has "
+        "wrong, those first on which arms differ; each arm's answer, right ones marked ✓"
     )
     head = ("task", "question", "right answer", *study.arms)
     return [Table(caption, head, tuple(row[2] for row in rows[:EXAMPLES]), words=3 + len(study.arms), wide=True)]
@@ -84,10 +89,10 @@ Scored = tuple[int, float, tuple[str | Cell, ...]]
 def _lost(study: fg.Study, sample: Sample) -> list[Scored]:
     """Candidates of a task, those first on which the arms differ most."""
     seeds = {arm: seed for arm in study.arms if (seed := first_seed(study, sample, arm)) is not None}
-    if study.control not in seeds:
+    if study.lead not in seeds:
         return []
     right = {arm: sample.after[arm, seed] > 0.5 for arm, seed in seeds.items()}
-    picks = [i for i in range(len(sample.items)) if sample.before[i] > 0.5 and not right[study.control][i]]
+    picks = [i for i in range(len(sample.items)) if sample.before[i] > 0.5 and not right[study.lead][i]]
     shares = {i: sum(bool(flags[i]) for flags in right.values()) / len(right) for i in picks}
     picks = sorted(picks, key=lambda i: (abs(shares[i] - 0.5), i))[:EXAMPLES]
     suite = study.record.tasks[sample.task]["suite"]

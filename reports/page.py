@@ -18,9 +18,25 @@ from markupsafe import Markup
 
 from harness import files, record
 from harness.forgetting import Study
-from reports import arms, drift, figure, items, prompts, provenance, tasks, tradeoff, training, trajectories, verdict, words
+from reports import (
+    arms,
+    drift,
+    elsewhere,
+    figure,
+    items,
+    prompts,
+    provenance,
+    tasks,
+    tradeoff,
+    training,
+    trajectories,
+    verdict,
+    words,
+)
 
 SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, drift, items, training, prompts, provenance)
+OF_TRAININGS = (drift, training)
+"""Sections that need what only a training leaves behind."""
 TEMPLATE = Path(__file__).parent / "template"
 
 
@@ -41,13 +57,21 @@ def render(study: Study) -> str:
             title=title(study),
             status=status(study),
             facts=facts(study),
-            sections=[module.section(study) for module in SECTIONS],
+            sections=[module.section(study) for module in sections(study)],
             marks=figure.marks(study),
             style=Markup((TEMPLATE / "page.css").read_text(encoding="utf-8")),
             scripts=[Markup(script) for script in scripts],
             policy=policy(scripts),
         )
     )
+
+
+def sections(study: Study) -> list[Any]:
+    """The questions that the run can answer: of models trained elsewhere, none about how."""
+    if not elsewhere.is_elsewhere(study):
+        return list(SECTIONS)
+    course = any(len(trial.trajectory) for trial in study.record.trials)
+    return [each for each in SECTIONS if each not in OF_TRAININGS and (course or each is not trajectories)]
 
 
 def environment() -> jinja2.Environment:
@@ -91,6 +115,8 @@ def policy(scripts: list[str]) -> str:
 def title(study: Study) -> str:
     """The page's question, with the names of base and text."""
     plan = study.record.plan
+    if elsewhere.is_elsewhere(study):
+        return elsewhere.title(_last(plan["base"].get("name") or "the base"))
     new = ((plan.get("sources") or {}).get("new") or {}).get("name", "new text")
     return f"What does {_last(plan['base'].get('name') or 'the base')} forget while it learns {_last(new)}?"
 
@@ -104,11 +130,13 @@ def status(study: Study) -> tuple[str, str]:
     """Complete or partial, and the count behind it."""
     counts = Counter(trial.status for trial in study.record.trials)
     total = len(study.record.trials)
+    what, done = ("model", "") if elsewhere.is_elsewhere(study) else ("trial", "finished and ")
     if counts["done"] == total and study.record.base.status == "done":
-        return "complete", f"Complete: {words.several(total, 'trial')} finished and scored."
+        return "complete", f"Complete: {words.several(total, what)} {done}scored."
     parts = [f"{counts[kind]} {kind}" for kind in ("done", "failed", "missing") if counts[kind]]
     base = "" if study.record.base.status == "done" else "; the base has not been scored"
-    return "partial", f"Partial: of {words.several(total, 'training')}, {words.listing(parts)}{base}."
+    what = "model" if elsewhere.is_elsewhere(study) else "training"
+    return "partial", f"Partial: of {words.several(total, what)}, {words.listing(parts)}{base}."
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
@@ -116,12 +144,18 @@ def facts(study: Study) -> list[tuple[str, str]]:
     plan = study.record.plan
     budget: Mapping[str, Any] = plan.get("budget") or {}
     tokens = budget.get("steps", 0) * budget.get("batch", 0) * budget.get("length", 0)
-    found = [
+    about = [
         ("run", study.record.folder.resolve().name),
         ("base", f"{_last(plan['base'].get('name') or 'unnamed')}, {words.count(plan['base'].get('parameters'))} parameters"),
+    ]
+    made = ("made", str(plan.get("created") or "")[:10])
+    if elsewhere.is_elsewhere(study):
+        return [*about, *elsewhere.facts(study), made]
+    found = [
+        *about,
         ("training", f"{words.count(tokens)} tokens in {budget.get('steps', '?')} steps"),
         ("seeds", words.listing([str(seed) for seed in plan["seeds"]])),
         ("old text", ((plan.get("sources") or {}).get("old") or {}).get("name") or "none"),
-        ("made", str(plan.get("created") or "")[:10]),
+        made,
     ]
     return [(name, value) for name, value in found if value]

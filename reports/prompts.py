@@ -20,7 +20,7 @@ def section(study: fg.Study) -> Section:
         Completed(prompt, tuple((name, found[prompt]) for name, found in texts.items() if prompt in found))
         for prompt in prompts
     )
-    return Section("prompts", question, answer(texts, prompts, study.control), (Completions(shown),))
+    return Section("prompts", question, answer(texts, prompts, study), (Completions(shown),))
 
 
 def completed(model: Result) -> dict[str, str]:
@@ -38,12 +38,13 @@ def first(study: fg.Study) -> list[Result]:
     return [found[arm] for arm in study.arms]
 
 
-def answer(texts: dict[str, dict[str, str]], prompts: list[str], control: str) -> str:
+def answer(texts: dict[str, dict[str, str]], prompts: list[str], study: fg.Study) -> str:
     """How many completions training changed; words are shown as they came, and are no measure."""
+    control, name = study.lead, "The control" if study.control else study.lead
     if control not in texts or not texts.get("base"):
         return f"{words.several(len(prompts), 'prompt')} completed, as they came."
     changed = sum(texts["base"].get(prompt) != texts[control].get(prompt) for prompt in prompts)
     return (
-        f"The control completes {changed} of {words.several(len(prompts), 'prompt')} in other words than the base. "
+        f"{name} completes {changed} of {words.several(len(prompts), 'prompt')} in other words than the base. "
         "One completion a model (greedy, first seed): an impression, no measure."
     )

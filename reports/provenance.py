@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness import forgetting as fg
-from reports import words
+from reports import elsewhere, words
 from reports.section import Block, Code, Section, Table, Text
 
 MEASURES = (
@@ -37,7 +37,11 @@ def section(study: fg.Study) -> Section:
     if any(commands):
         blocks.append(Code("To make it again", "\n".join(str(command) for command in commands if command)))
     blocks += [Text(str(note)) for note in plan.get("notes") or ()]
-    blocks += [source_table(plan), budget_table(plan), arm_table(plan), digest_table(study), definitions(), versions(plan)]
+    if elsewhere.is_elsewhere(study):
+        answer = f"Scored{created} on the same items as their base."
+        blocks += [source_table(plan), elsewhere.table(study), definitions(), versions(plan)]
+    else:
+        blocks += [source_table(plan), budget_table(plan), arm_table(plan), digest_table(study), definitions(), versions(plan)]
     return Section("provenance", "How was this made, and how is it made again?", answer, tuple(blocks))
 
 

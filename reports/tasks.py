@@ -60,9 +60,9 @@ def worsening(sample: Sample, found: Estimate) -> float:
 def answer(study: fg.Study) -> str:
     """The task that the control lost most of, in either unit."""
     parts: list[str] = []
-    asked = False
+    asked, who = False, "the control" if study.control else study.lead
     for reading in (fg.LOST, fg.FORGETTING):
-        losses = [(sample, found) for sample in study.tasks(reading) if (found := change(sample, study.control))]
+        losses = [(sample, found) for sample in study.tasks(reading) if (found := change(sample, study.lead))]
         asked = asked or bool(losses)
         worse = [(sample, found) for sample, found in losses if worsening(sample, found) > 0]
         if worse:
@@ -70,10 +70,10 @@ def answer(study: fg.Study) -> str:
             value = f"{words.amount(found.value, sample.kind, True)} {words.UNIT[sample.kind]}"
             parts.append(f"{sample.task} ({value}, 95 % interval {words.between(found, sample.kind, True)})")
     if not asked:
-        return "No unrehearsed task shows what the control lost."
+        return f"No unrehearsed task shows what {who} lost."
     if not parts:
-        return "Of what was not rehearsed, nothing changed for the worse in the control."
-    return f"Of what was not rehearsed, the control changed for the worse most in {words.listing(parts)}."
+        return f"Of what was not rehearsed, nothing changed for the worse in {who}."
+    return f"Of what was not rehearsed, {who} changed for the worse most in {words.listing(parts)}."
 
 
 def heatmap(study: fg.Study, kind: fg.Kind) -> Figure:

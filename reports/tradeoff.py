@@ -9,7 +9,7 @@ from harness.frontier import pareto
 from harness.statistics import Estimate
 from reports import words
 from reports.figure import BASE, axis, label, marks, plot
-from reports.section import Figure, Figures, Section, Table, measured
+from reports.section import Cell, Figure, Figures, Section, Table, measured
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def section(study: fg.Study) -> Section:
 
 def answer(study: fg.Study) -> str:
     """Which arms no other arm beats on both axes."""
+    if not study.control:
+        return "Every model stands against the base, which is at (0, 0); without a control none is said to beat another."
     told = [f"On {panel.lost} and {panel.learned}, {standing(points(study, panel))}." for panel in panels(study)]
     return f"{' '.join(told)} {HOW}"
 
@@ -87,12 +89,13 @@ def figure(study: fg.Study, panel: Panel) -> Figure:
     """A plane with the base at (0, 0), cross-hairs of 95 %, seeds as small marks, and the frontier as a staircase."""
     found = points(study, panel)
     best = frontier(found)
-    traces = [staircase(found, best, panel), base()]
+    traces = [*([staircase(found, best, panel)] if study.control else []), base()]
     for arm in found:
         traces += [seeds(study, panel, arm), point(study, panel, arm)]
     x = axis(f"{words.UNIT[panel.gain.kind]} learned on {panel.learned}<br>adaptation: right is better →")
     y = axis(f"{words.UNIT[panel.keep.kind]} lost on {panel.lost}<br>forgetting: up is worse →")
-    conclusion = "Down and to the right is better. Bars: 95 % intervals; small marks: single seeds; dotted: the frontier."
+    conclusion = "Down and to the right is better. Bars: 95 % intervals; small marks: single seeds"
+    conclusion += "; dotted: the frontier." if study.control else "."
     labels = annotations(found, panel)
     drawn = plot(traces, x, y, annotations=labels, margin={"l": 72, "r": 24, "t": 16, "b": 64})
     return Figure(panel.name, panel.title, conclusion, drawn, table(study, panel, found), 430)
@@ -239,11 +242,19 @@ def table(study: fg.Study, panel: Panel, found: Points) -> Table:
     """The numbers of a plane."""
     lost, learned, best = panel.keep.kind, panel.gain.kind, set(frontier(found))
     rows = [
-        (arm, measured(keep, lost), measured(gain, learned), measured(study.against_control(panel.keep, arm), lost, True),
-         "yes" if arm in best else "no", str(keep.seeds), keep.layers)
+        (arm, measured(keep, lost), measured(gain, learned), *_beside(study, panel, arm, best), str(keep.seeds), keep.layers)
         for arm, (gain, keep) in found.items()
-    ]  # fmt: skip
-    head = ("arm", "forgetting", "adaptation", "forgetting minus control's", "on the frontier", "seeds", "interval of")
+    ]
+    beside = ("forgetting minus control's", "on the frontier") if study.control else ()
+    head = ("arm", "forgetting", "adaptation", *beside, "seeds", "interval of")
     tasks = ", ".join(s.task for s in [*study.tasks(panel.keep), *study.tasks(panel.gain)])
     units = words.listing(list(dict.fromkeys([words.UNIT[lost], words.UNIT[learned]])))
     return Table(f"In {units}, 95 % intervals below; macro averages over {tasks}", head, tuple(rows), wide=True)
+
+
+def _beside(study: fg.Study, panel: Panel, arm: str, best: set[str]) -> tuple[str | Cell, ...]:
+    """How an arm stands to the control and to the others; nothing where there is no control."""
+    if not study.control:
+        return ()
+    less = measured(study.against_control(panel.keep, arm), panel.keep.kind, True)
+    return less, "yes" if arm in best else "no"

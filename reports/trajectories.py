@@ -5,7 +5,7 @@ from typing import Any
 
 from harness import forgetting as fg
 from harness.trajectory import Gap, Point, Trajectories
-from reports import words
+from reports import elsewhere, words
 from reports.figure import axis, label, marks, plot
 from reports.section import Cell, Figure, Figures, Section, Table, Text, measured
 
@@ -70,7 +70,7 @@ def answer(found: Trajectories) -> str:
     if not gaps:
         return "No training has come to its third milestone yet."
     first = control if control in gaps else next(iter(gaps))
-    told = [f"In {first}, {panel.what} {course(gaps[first], panel)}."]
+    told = [f"In {first}, {panel.what} {course(gaps[first], panel, elsewhere.along(found.study))}."]
     if back := [arm for arm, gap in gaps.items() if arm != first and clear(gap)]:
         told.append(f"Of the other arms, some of it came back in {words.listing(back)}.")
     elif len(gaps) > 1:
@@ -83,18 +83,18 @@ def clear(gap: Gap) -> bool:
     return gap.height.low > 0
 
 
-def course(gap: Gap, panel: Panel) -> str:
+def course(gap: Gap, panel: Panel, unit: str) -> str:
     """One arm's rise and fall in words."""
     kind = panel.reading.kind
     figure = gap.peak.figure
     highest = f"{words.amount(figure.value, kind)} {words.UNIT[kind]}, 95 % interval {words.between(figure, kind)}"
     if gap.peak.update == gap.end.update:
         return f"was highest at the end ({highest}): none of it came back"
-    where = f"was highest after {words.count(gap.peak.tokens)} of {words.count(gap.end.tokens)} tokens ({highest})"
+    where = f"was highest after {words.count(gap.peak.tokens)} of {words.count(gap.end.tokens)} {unit} ({highest})"
     height = f"{words.amount(gap.height.value, kind)}, {words.between(gap.height, kind)}"
     if not clear(gap):
         return f"{where}, and ended no clearly lower (stability gap {height})"
-    when = "" if gap.recovered is None else f" by {words.count(gap.recovered)} tokens"
+    when = "" if gap.recovered is None else f" by {words.count(gap.recovered)} {unit}"
     return f"{where} and had come back to where it ended{when} (stability gap {height})"
 
 
@@ -102,6 +102,8 @@ def how(found: Trajectories) -> str:
     """What was looked at, and what the figures are of."""
     items = found.rows.groupby("task")["item"].nunique()
     moments = found.rows.groupby(["arm", "seed"])["update"].nunique().max()
+    if elsewhere.is_elsewhere(found.study):
+        return f"At {moments} moments of a training, the base's included, over all items, as differences to the base."
     few, most = int(items.min()), int(items.max())
     number = str(few) if few == most else f"{few} to {most}"
     return (
@@ -117,7 +119,7 @@ def how(found: Trajectories) -> str:
 def figure(found: Trajectories, panel: Panel) -> Figure:
     """A curve an arm over the tokens read, its 95 % interval as a band."""
     looks, kind = marks(found.study), panel.reading.kind
-    scale, drawn = words.SCALE[kind], curves(found, panel)
+    scale, drawn, unit = words.SCALE[kind], curves(found, panel), elsewhere.along(found.study)
     traces: list[dict[str, Any]] = []
     for arm, points in drawn.items():
         mark, tokens = looks[arm], [point.tokens for point in points]
@@ -126,12 +128,12 @@ def figure(found: Trajectories, panel: Panel) -> Figure:
         traces.append({"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"} | band)
     for arm, points in drawn.items():
         mark = looks[arm]
-        shown = [f"<b>{label(arm)}</b><br>{words.count(p.tokens)} tokens<br>{words.cell(p.figure, kind)}" for p in points]
+        shown = [f"<b>{label(arm)}</b><br>{words.count(p.tokens)} {unit}<br>{words.cell(p.figure, kind)}" for p in points]
         style = {"symbol": mark.symbol, "color": mark.colour, "size": 7}
         line = {"x": [p.tokens for p in points], "y": [scale * p.figure.value for p in points], "text": shown}
         stroke = {"line": {"color": mark.colour, "width": 1.8}, "marker": style, "hoverinfo": "text", "name": label(arm)}
         traces.append({"type": "scatter", "mode": "lines+markers"} | line | stroke)
-    x, y = axis("tokens read", zeroline=False, tickformat="~s"), axis(panel.unit)
+    x, y = axis("tokens read" if unit == "tokens" else unit, zeroline=False, tickformat="~s"), axis(panel.unit)
     return Figure(panel.name, panel.title, ends(panel, drawn), plot(traces, x, y), table(found, panel, drawn), 320)
 
 

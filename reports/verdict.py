@@ -2,7 +2,7 @@
 
 from harness import forgetting as fg
 from harness.statistics import Estimate
-from reports import words
+from reports import elsewhere, words
 from reports.arms import about
 from reports.cautions import warnings
 from reports.claims import Claim, Relation, claims, primary
@@ -34,6 +34,8 @@ def section(study: fg.Study) -> Section:
 
 def question(study: fg.Study) -> str:
     """The question that the whole page answers."""
+    if not study.control:
+        return "What was forgotten?"
     return "What was forgotten, and which way of training keeps most?"
 
 
@@ -44,6 +46,8 @@ def summary(study: fg.Study, found: dict[str, Claim]) -> str:
         return "Nothing has been trained and scored yet, so nothing can be said."
     if keep is None:
         return "No suite of this run measures keeping on another source than the old text, so no forgetting is claimed."
+    if not study.control:
+        return elsewhere.summary(study, {arm: claim.answer for arm, claim in found.items()})
     if study.control not in found:
         return "The control has not been scored, so the arms stand against the base alone."
     control = found[study.control]
@@ -113,9 +117,9 @@ def finding(study: fg.Study, claim: Claim) -> Finding:
     if learning := _learned(study, claim.arm):
         sentence += f"; it {learning}"
     sentence += "."
-    if claim.arm != study.control:
+    if study.control and claim.arm != study.control:
         sentence += f" {standing(claim)}{_reservations(study, claim.arm)}"
-    tag = "the control" if claim.arm == study.control else TAGS[claim.relation]
+    tag = "the control" if claim.arm == study.control else TAGS[claim.relation] if study.control else "against the base"
     return Finding(claim.arm, claim.answer, TONES[claim.answer], tag, sentence, tuple(beside(study, claim.arm)))
 
 
@@ -167,9 +171,13 @@ def rule(study: fg.Study) -> str:
     margin = f"{words.amount(study.margin(keep.kind), keep.kind)} {words.UNIT[keep.kind]}"
     layers = "items and training seeds" if max(len(study.seeds(a, keep)) for a in study.arms) > 1 else "items only"
     where = "unrehearsed text" if keep.kind == "text" else "unrehearsed tasks"
+    against = (
+        "comparisons with the control are paired by item and corrected for the number of arms."
+        if study.control
+        else "differences to the base are paired by item."
+    )
     return (
         f"Forgetting is claimed on {where}; text and tasks are never averaged. "
         f"Forgotten: the 95 % interval lies above 0. Not forgotten: the one-sided 95 % bound lies below {margin}, "
-        f"a margin set before the run. Otherwise there is not enough evidence. Intervals contain {layers}; "
-        "comparisons with the control are paired by item and corrected for the number of arms."
+        f"a margin set before the run. Otherwise there is not enough evidence. Intervals contain {layers}; {against}"
     )

@@ -43,7 +43,7 @@ LAYERS = [
     ],
     ["reader"],
     ["origin"],
-    ["score", "checkpoint", "packing", "text", "sample", "trackers"],
+    ["score", "bos", "checkpoint", "packing", "text", "sample", "trackers"],
     ["objective", "frozen", "chunked", "rows", "arithmetic", "optimizer", "engine"],
     [
         "combined",
@@ -72,7 +72,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
 FIGURES = {"record", "forgetting", "results", "statistics", "frontier", "pairing", "trajectory"}
-PLAIN = {"plan", "typed", "errors", "files"}
+PLAIN = {"plan", "typed", "errors", "files", "hiding"}
 """What those may import in turn."""
 # What a package may import of ours, and of others where that is limited.
 PACKAGES = {
