@@ -11,7 +11,7 @@ from harness.errors import HarnessError, InputError, said
 from harness.files import write_text
 from harness.plan import digest
 from harness.score_texts import CHARACTERS, cut
-from harness.suite import Task, Text
+from harness.suite import Moved, Task, Text
 
 Tables = Mapping[str, Any]
 """Split -> table of documents."""
@@ -90,6 +90,21 @@ def mirrored(name: str, configuration: str | None) -> Tables | None:
     if place is None:
         return None
     return folder_tables(place, configuration) if isinstance(place, Path) else tables(place)
+
+
+def moved_tables(moved: Moved, split: str) -> Tables:
+    """Items that were moved, under the fields and the split that the definition reads."""
+    from datasets import load_dataset
+
+    local = mirrored(moved.dataset, moved.config)
+    rows = local[moved.split] if local else load_dataset(moved.dataset, moved.config, split=moved.split)
+    return {split: table([{new: _inner(row, old) for new, old in moved.fields} for row in rows], moved.dataset)}
+
+
+def _inner(row: Any, path: str) -> Any:
+    for name in path.split("."):
+        row = row[name]
+    return row
 
 
 def kept(text: Text) -> Path:

@@ -118,10 +118,12 @@ def _wanted(task: Task) -> dict[str, list[tuple[str | None, dict[str, Any]]]]:
         files = {"data_files": {text.split: text.file}} if text.file else {}
         return {} if there else {text.dataset or "": [(text.config, {"revision": text.revision, **files})]}
     for leaf in leaves(task)[1]:
-        name, options = leaf.dataset, leaf.config.get("dataset_kwargs") or {}
-        if "/" in name and not Path(name).exists() and not known.dataset(name, leaf.configuration):
+        name, part, options = leaf.dataset, leaf.configuration, leaf.config.get("dataset_kwargs") or {}
+        if task.moved and not known.dataset(name, part):
+            name, part, options = task.moved.dataset, task.moved.config, {}
+        if "/" in name and not Path(name).exists() and not known.dataset(name, part):
             given = {key: options[key] for key in ("data_files", "data_dir", "revision") if key in options}
-            found.setdefault(name, []).append((leaf.configuration, given))
+            found.setdefault(name, []).append((part, given))
     return found
 
 

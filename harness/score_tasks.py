@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError, did_you_mean
 from harness.score_code import judged, refuse
-from harness.score_data import mirrored, table, tables, text_documents
+from harness.score_data import mirrored, moved_tables, table, tables, text_documents
 from harness.score_stock import Leaf, leaves
 from harness.score_texts import CONFIG
 from harness.suite import Task
@@ -93,15 +93,17 @@ def _stock(task: Task) -> Built:
 
 
 def _light(task: Task, leaf: Leaf) -> dict[str, Any]:
-    """The metrics without those that `evaluate` would fetch from the hub, where they do not count."""
+    """The metric that counts alone, where the library `evaluate` would fetch another from the hub."""
     entries = leaf.metrics()
-    kept = [entry for name, entry in entries.items() if name == task.metric or not entry.get("hf_evaluate")]
-    return {"metric_list": kept} if len(kept) < len(entries) else {}
+    fetched = any(entry.get("hf_evaluate") for name, entry in entries.items() if name != task.metric)
+    return {"metric_list": [entries[task.metric]]} if fetched and task.metric in leaf.means() else {}
 
 
 def _local(task: Task, leaf: Leaf) -> dict[str, Any]:
     """What replaces a task's hub data set: its rows on this machine, with the splits that are not there unset."""
     local = tables(task.files) if task.files else mirrored(leaf.dataset, leaf.configuration)
+    if local is None and task.moved:
+        local = moved_tables(task.moved, leaf.scored)
     if local is None:
         return {}
     wanted, where = leaf.splits, f"task {leaf.name}"

@@ -35,6 +35,20 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """Where the items of a stock task are to be had whose own data set is a program on the hub, which is never run.
+
+    dataset, config, split  on the hub
+    fields                  field that the definition reads -> field of this data set; an inner one stands behind a dot
+    """
+
+    dataset: str
+    config: str | None
+    split: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Task:
     """One lm-eval task and what a study of forgetting must know about it.
 
@@ -52,6 +66,7 @@ class Task:
     config      configuration for lm-eval's ConfigurableTask; None: lm-eval's task of that name
     documents   the documents of a task with a configuration of its own, in a fixed order
     files       split -> local JSON Lines file that replaces the hub dataset of an lm-eval task
+    moved       where its items are to be had, if not in local files or a mirror of its own data set
     text        documents in bits per byte, instead of a task of lm-eval's
     folder      folder of task files that defines the task; they are code
     items       items of the whole task as published; None: not known before they are read
@@ -74,6 +89,7 @@ class Task:
     config: Mapping[str, Any] | None = None
     documents: Callable[[], Iterator[Mapping[str, Any]]] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    moved: Moved | None = None
     text: Text | None = None
     folder: str | None = None
     items: int | None = None

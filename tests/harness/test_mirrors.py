@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.score_data import kept, text_documents
 from harness.score_state import quiet
 from harness.score_tasks import build
 from harness.suite import Suite, Task, Text
+from suites import medical
 from suites.file import from_file, named
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
@@ -166,6 +168,35 @@ def test_examples_come_from_a_mirror_or_are_missed() -> None:
     assert plain.config.num_fewshot in (None, 0)
     assert asked.config.num_fewshot == 5
     assert [document["question"] for document in asked.fewshot_docs()] == [f"example {i}?" for i in range(5)]
+
+
+def test_a_metric_that_does_not_count_is_not_fetched() -> None:
+    """KoBEST's f1 is a script on the hub."""
+    jsonl(Path("rows.jsonl"), [{"paragraph": "a", "question": "b?", "label": 1}])
+    write(datasets={"skt/kobest_v1": {"test": "rows.jsonl"}})
+    with quiet():
+        (built,) = build(Task("kobest_boolq")).values()
+    assert list(built.aggregation()) == ["acc"]
+
+
+def test_items_that_were_moved_have_the_fields_that_prompts_are_made_of() -> None:
+    """PubMedQA from the authors' own data set, or from a mirror of the one that lm-eval names."""
+    (task,) = (task for task in medical.TASKS if task.name == "pubmedqa")
+    asked = {"question": "Is it?", "context": {"contexts": ["It is.", "So it is."]}, "final_decision": "yes"}
+    jsonl(Path("labelled.jsonl"), [asked])
+    stock = {"QUESTION": "Is it?", "CONTEXTS": ["It is.", "So it is."], "final_decision": "yes"}
+    jsonl(Path("official.jsonl"), [stock] * 2)
+    with pytest.raises(InputError, match=r"the data set qiaojin/PubMedQA \[test for pubmedqa\]"):
+        refuse_missing([suite(task)])
+    found = []
+    for name, split, file in (("qiaojin/PubMedQA", "train", "labelled"), ("bigbio/pubmed_qa", "test", "official")):
+        write(datasets={name: {split: f"{file}.jsonl"}})
+        refuse_missing([suite(task)])
+        with quiet():
+            (built,) = build(replace(task)).values()
+        found.append((len(built.eval_docs), built.doc_to_text(built.eval_docs[0]), built.doc_to_target(built.eval_docs[0])))
+    prompt = "Abstract: It is.\nSo it is.\nQuestion: Is it?\nAnswer:"
+    assert [(count, text, target) for count, text, target in found] == [(1, prompt, "yes"), (2, prompt, "yes")]
 
 
 def test_an_edited_mirror_is_another_suite() -> None:
