@@ -104,10 +104,21 @@ def answer(study: fg.Study, arms: Sequence[str]) -> str:
     keep = primary(study)
     lost = {arm: found.value for arm in drifts if keep and (found := study.figure(keep, arm))}
     pairs = list(combinations(lost, 2))
-    if not pairs:
-        return f"{sentence}."
     alike = sum((drifts[a] - drifts[b]) * (lost[a] - lost[b]) > 0 for a, b in pairs)
-    return f"{sentence}; in {alike} of {words.several(len(pairs), 'pair')} of arms, the one that drifted further forgot more."
+    if len(pairs) == 1:
+        sentence += f", and {'forgot more than' if alike else 'yet forgot no more than'} the other arm"
+    elif pairs:
+        sentence += f"; in {alike} of {len(pairs)} pairs of arms, the one that drifted further forgot more"
+    return f"{sentence}.{foretold(study, furthest)}"
+
+
+def foretold(study: fg.Study, arm: str) -> str:
+    """What the Fisher predicted of an arm, beside what was measured."""
+    rise, before = divergence(study, arm, fg.REHEARSED, ["after", "before"]), predicted(study, arm)
+    if rise is None or before is None:
+        return ""
+    measured = _true(f"{rise.value:.2g}")
+    return f" The Fisher foretells a rise of {before:.2g} nats per token of old text in {arm}; measured are {measured}."
 
 
 def plane(study: fg.Study, arms: Sequence[str]) -> Figure | None:
@@ -133,7 +144,7 @@ def plane(study: fg.Study, arms: Sequence[str]) -> Figure | None:
         for arm, drift, lost in points
     ]
     x = axis("nats per token of new text, KL(base ‖ arm)<br>further from the base →", rangemode="tozero")
-    y = axis(f"{words.UNIT[keep.kind]} lost on what was not rehearsed<br>forgetting: up is worse →")
+    y = axis(f"{words.UNIT[keep.kind]} lost on what was not rehearsed<br>forgetting: up is worse →", rangemode="tozero")
     rows = tuple((arm, _small(drift), _lost(lost, keep)) for arm, drift, lost in points)
     behind = Table("Drift on new text and forgetting, 95 % intervals below", ("arm", "drift", "forgetting"), rows)
     said = "Where drift foretells forgetting, the marks rise to the right."
@@ -159,12 +170,12 @@ def table(study: fg.Study, arms: Sequence[str]) -> Table:
     for arm in arms:
         each = [divergence(study, arm, r, [column]) for r in (NEW, fg.FORGETTING) for column in ("forward", "reverse")]
         distance, changed, _ = moved(study, arm)
-        rise, foretold = divergence(study, arm, fg.REHEARSED, ["after", "before"]), predicted(study, arm)
+        rise, before = divergence(study, arm, fg.REHEARSED, ["after", "before"]), predicted(study, arm)
         weights = (f"{100 * distance:.3g} %", f"{100 * changed:.3g} %")
-        rows.append((arm, *map(_small, each), *weights, words.NOTHING if foretold is None else f"{foretold:.3g}", _small(rise)))
+        rows.append((arm, *map(_small, each), *weights, words.NOTHING if before is None else f"{before:.3g}", _small(rise)))
     caption = (
-        "Drift from the base: divergences and rises in nats per token, with 95 % intervals over documents and seeds; weights "
-        "as a share of the base's norm"
+        "Drift from the base: divergences and rises in nats per token, with 95 % intervals over documents, and over seeds "
+        "where there are several; weights as a share of the base's norm"
     )
     return Table(caption, HEAD, tuple(rows), wide=True)
 
