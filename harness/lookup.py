@@ -79,7 +79,7 @@ def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> t
     brought = asked.new not in registry.installed("corpora")
     if brought or not asked.suites or TEXT in asked.suites:
         _refuse_untestable(asked, found)
-        made.append(_score().documents_suite(TEXT, found[NEW], found.get(OLD)))
+        made.append(heldout(found))
     if not any(task.measures == "keep" and task.source == "other" for suite in made for task in suite.tasks):
         notes.append(
             "no suite measures keeping on text or tasks of another source than the old text, so forgetting cannot be claimed; "
@@ -96,6 +96,11 @@ def ready(made: Sequence[Suite]) -> tuple[Suite, ...]:
         raise InputError(f"the task {doubled} stands in two suites; leave one of them out")
     _score().prepare(*made)
     return tuple(made)
+
+
+def heldout(found: Mapping[str, Corpus]) -> Suite:
+    """Documents of the plan's own text that no arm reads."""
+    return _score().documents_suite(TEXT, found[NEW], found.get(OLD))
 
 
 def _score() -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -44,6 +44,7 @@ class Ready:
     folder: Path
     limit: int | None
     bos: bool | None
+    heldout: Callable[[], Suite]
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def resolve(asked: Settings) -> Ready:
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
     )
     setting = replace(setting, micro_batch=rows)
-    return Ready(plan, base, found.tokenizer, setting, arms.strategies, suites, folder, asked.limit, base.facts.get("bos"))
+    heldout, bos = partial(lookup.heldout, corpora), base.facts.get("bos")
+    return Ready(plan, base, found.tokenizer, setting, arms.strategies, suites, folder, asked.limit, bos, heldout)
 
 
 def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Found, int]:

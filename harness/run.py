@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import marks, price
+from harness import bos, marks, price
 from harness.arms import parent_arm
 from harness.drifted import keep_drift, undrifted
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
@@ -106,8 +106,10 @@ def _score_base(ready: Ready, watch: Watch) -> None:
         return
     watch.stage("base", "scored")
     began = time.perf_counter()
-    seconds = fill(scoring(ready), ready.setting.load(), ready.base.digest, folder, partial(watch.step, logged={}))
+    model = ready.setting.load()
+    seconds = fill(scoring(ready), model, ready.base.digest, folder, partial(watch.step, logged={}))
     facts = {"status": "done", "digest": ready.base.digest, "seconds": {"score": round(seconds, 2)}}
+    facts["bos"] = bos.compare(model, ready.tokenizer, bos.openings(ready.suites) or bos.openings([ready.heldout()]))
     write_facts(folder / "result.json", facts)
     watch.end("base", None, time.perf_counter() - began)
 

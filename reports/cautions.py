@@ -33,8 +33,8 @@ def _begun(study: fg.Study) -> list[str]:
     behind, bare = (f"{2 ** found[name]:,.2f}" for name in ("with", "without"))
     return [
         f"The base reads text better without {found['token']} in front of it: perplexity {bare} instead of {behind}, on "
-        f"{words.several(found['documents'], 'document')}. It was hardly pre-trained behind that token, and every document here "
-        "is scored behind it, for base and arms alike: part of a change may be getting used to it."
+        f"{words.several(found['documents'], 'document')}. It was hardly pre-trained behind that token, and every document "
+        "here is scored behind it, for base and arms alike: part of a change may be getting used to it."
     ]
 
 

@@ -60,6 +60,7 @@ def made(folder: Path) -> dict[str, int]:
 
 def test_a_trial_that_fails_is_a_row_and_the_others_go_on(harness: Harness, folder: Path) -> None:
     code, err = harness("fails,wise:alpha=0.5,low_lr", "--seeds", 1)
+    assert "bos" in read(folder / "out").base.facts
     assert code == 1
     assert "fails/seed-1" in err
     found = {result.name: result.facts for result in read(folder / "out").trials}

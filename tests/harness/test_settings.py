@@ -45,7 +45,7 @@ def test_every_flag_can_stand_in_the_file(text: str, values: dict[str, Any], tmp
     ("values", "sentence"),
     [
         ({"stratgies": "kl"}, "here: unknown key 'stratgies'; did you mean strategies or trackers or suites?"),
-        ({"qqq": 1}, "here: unknown key 'qqq'; known: attention, batch, "),
+        ({"qqq": 1}, "here: unknown key 'qqq'; known: allow_code_execution, attention, batch, "),
         ({"batch": 0}, "here: batch=0: input should be greater than or equal to 1 (batch is: rows of an optimizer step)"),
         ({"batch": 2.5}, "here: batch=2.5: input should be a valid integer (batch is: rows of an optimizer step)"),
         ({"batch": True}, "here: batch=True: input should be a valid integer (batch is: rows of an optimizer step)"),

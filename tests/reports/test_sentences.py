@@ -37,6 +37,17 @@ def test_every_command_that_made_the_run_is_shown(
     assert [block.text for block in blocks if isinstance(block, Code)] == expected
 
 
+@pytest.mark.parametrize("better", [True, False])
+def test_a_base_that_reads_better_without_bos_is_named(tmp_path: Path, fabricate: Any, better: bool) -> None:
+    folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,), arms={"none": fabricate.ARMS["none"]}))
+    facts = record.read(folder).base.facts
+    bits = {"with": 24.0, "without": 5.0, "low": 18.0, "high": 20.0, "better_without": better}
+    fabricate.write_result(folder / "base", facts | {"bos": {"token": "<s>", "documents": 32, **bits}})
+    said = [line for line in cautions.warnings(Study(record.read(folder))) if "in front of it" in line]
+    sentence = "The base reads text better without <s> in front of it: perplexity 32.00 instead of 16,777,216.00, on 32 doc"
+    assert [line.startswith(sentence) for line in said] == [True] * better
+
+
 def test_nothing_is_said_to_be_worse_where_nothing_is(tmp_path: Path, fabricate: Any) -> None:
     better = fabricate.Effect(forgets=-0.3, learns=0.5, loses=-1.0)
     study = made(tmp_path, fabricate, seeds=(0,), arms={"none": better}, luck=0.0)
