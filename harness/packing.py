@@ -7,6 +7,7 @@ j is an ancestor of i or i itself, which in that order is one test of an interva
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ class Request(NamedTuple):
     scored: tuple[int, ...]
 
 
-def request(context: Sequence[int], scored: Sequence[int], length: int) -> Request:
+def clipped(context: Sequence[int], scored: Sequence[int], length: int) -> Request:
     """What a model that reads `length` tokens is fed: the last ones, and never the last that is scored."""
     return Request(tuple([*context, *scored][-(length + 1) :][:-1]), tuple(scored))
 
@@ -97,7 +98,7 @@ def pack(requests: Sequence[Request], budget: int) -> list[Row]:
     """
     order = sorted(range(len(requests)), key=lambda number: requests[number])
     fed = [requests[number].fed for number in order]
-    common = [0, *(shared(one, other) for one, other in zip(fed, fed[1:], strict=False))]
+    common = [0, *(shared(one, other) for one, other in pairwise(fed))]
     rows, first = [], 0
     while first < len(order):
         last = _reach(fed, common, first, budget)

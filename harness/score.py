@@ -44,14 +44,12 @@ class Settings(TypedDict, total=False):
     """How a model is scored; part of a score's key.
 
     length  tokens that the model reads at once; None: what its configuration says
-    batch   rows of a forward pass, fewer where a large vocabulary asks for it
     limit   items a task: a seeded random subset, the same for every model; None: all
     bos     True: prompts begin with BOS (EOS where there is none) also where the tokenizer adds none; False: never;
             None: what the tokenizer does. Documents are always conditioned on it, and it is never scored
     """
 
     length: int | None
-    batch: int
     limit: int | None
     bos: bool | None
 
@@ -76,7 +74,6 @@ def score(
             model,
             tokenizer,
             length=settings.get("length"),
-            batch=settings.get("batch", 64),
             bos=settings.get("bos"),
         )
         for done, task in enumerate(suite.tasks, 1):

@@ -22,7 +22,6 @@ from harness.suite import Suite, Task
 if TYPE_CHECKING:
     from harness.score_model import Scorer
 
-BATCH = 8  # rows of a forward pass: items differ much in length, and long ones would pad the short ones
 Tokens = tuple[list[int], list[int]]
 """Context, and what is scored after it."""
 
@@ -129,4 +128,4 @@ class Asked:
 def _scorer(model: Any, tokenizer: Any, bos: bool | None) -> "Scorer":
     from harness.score_model import Scorer
 
-    return Scorer(model, tokenizer, length=None, batch=BATCH, bos=bos)
+    return Scorer(model, tokenizer, length=None, bos=bos)

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.packing import Request, Row, alone, pack, request
+from harness.packing import Request, Row, alone, clipped, pack
 from harness.score_encode import encode, prefix_token
 from harness.score_generate import Generates
 from harness.score_passes import Passes
@@ -30,7 +30,7 @@ class Scorer(Generates):
     path  how the last requests were read: packed, or plain and why
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, length: int | None, batch: int, bos: bool | None) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, length: int | None, bos: bool | None) -> None:
         prefix_token(tokenizer)
         with keep_ties(model):
             super().__init__(
@@ -38,7 +38,6 @@ class Scorer(Generates):
                 tokenizer=copy.deepcopy(tokenizer),
                 backend="causal",
                 max_length=length,
-                batch_size=batch,
                 add_bos_token=bos,
                 logits_cache=False,
             )
@@ -126,7 +125,7 @@ class Scorer(Generates):
     ) -> list[tuple[float, bool]]:
         if not requests:
             return []
-        passes, asked = self._decision.passes, [request(context, scored, self.max_length) for _, context, scored in requests]
+        passes, asked = self._decision.passes, [clipped(context, scored, self.max_length) for _, context, scored in requests]
         found = passes.score(passes.batches(self._rows(asked)), asked)
         return [(float(nats.sum()), bool(hits.all())) for nats, hits in found]
 

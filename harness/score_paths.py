@@ -83,7 +83,7 @@ class Decision:
         try:
             rows = pack(requests, 2 * len(longest.fed) + OTHERS * TAIL)
             packed = torch.cat([nats for nats, _ in self.passes.score([[row] for row in rows], requests)])
-        except Exception as error:  # noqa: BLE001  whatever a model says of a mask that it does not know
+        except Exception as error:  # whatever a model says of a mask that it does not know
             return f"it refuses a mask ({type(error).__name__})"
         apart = float((packed - plain).abs().max())
         if apart <= tolerance(self.passes.dtype, float(plain.abs().max())):
@@ -97,11 +97,10 @@ def tolerance(dtype: torch.dtype, largest: float) -> float:
 
 
 def probe(longest: Request, vocabulary: int) -> list[Request]:
-    """The longest request with every token scored, and others behind it that leave it early and one after another."""
-    tokens = longest.fed
-    found = [Request(tokens, (*tokens[1:], longest.scored[-1]))]
+    """The longest request, and others behind it in a row that leave it early, one after another."""
+    found = [longest]
     for other in range(OTHERS):
-        begin = tokens[: min(SHARED + other, len(tokens) - 1)]
-        tail = [(vocabulary - 1 - other - 7 * at) % vocabulary for at in range(TAIL)]
-        found.append(Request((*begin, *tail), (*begin[1:], *tail, tail[0])))
+        begin = longest.fed[: min(SHARED + other, len(longest.fed) - 1)]
+        tail = tuple((vocabulary - 1 - other - 7 * at) % vocabulary for at in range(TAIL))
+        found.append(Request((*begin, *tail), (*tail[1:], tail[0])))
     return found

@@ -107,7 +107,7 @@ def requests() -> Iterator[Any]:
 
 
 def scorer(model: Any, tokenizer: Any) -> Scorer:
-    return Scorer(model, tokenizer, length=LENGTH, batch=64, bos=None)
+    return Scorer(model, tokenizer, length=LENGTH, bos=None)
 
 
 def hflm(model: Any, tokenizer: Any, made: list[Any]) -> list[str]:

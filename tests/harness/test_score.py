@@ -151,7 +151,7 @@ def test_columns_and_rows(model: Any, tokenizer: Any) -> None:
 
 @pytest.mark.parametrize("metric", ["acc", "acc_norm"])
 def test_choices_equal_plain_torch(model: Any, tokenizer: Any, metric: Any) -> None:
-    table = score(model, tokenizer, suite(choice(metric=metric)), batch=5)
+    table = score(model, tokenizer, suite(choice(metric=metric)))
     for row, document in zip(table.itertuples(), questions(), strict=True):
         context, more = document["question"].rstrip(), " " if document["question"].endswith(" ") else ""
         expected, tokens = [], []
@@ -294,7 +294,10 @@ def one(**fields: Any) -> Any:
             replace(rolling(), documents=lambda: iter([{"id": "e", "text": ""}])),
             "item 0: the document is empty",
         ),
-        (Task("mbpp", unsafe=True), "task mbpp runs what the model wrote, which was not allowed; give --allow-code-execution, or leave it out"),
+        (
+            Task("mbpp", unsafe=True),
+            "task mbpp runs what the model wrote, which was not allowed; give --allow-code-execution, or leave it out",
+        ),
     ],
 )
 def test_errors_are_sentences(model: Any, tokenizer: Any, task: Task, says: str) -> None:
@@ -326,7 +329,7 @@ def test_ties_are_left_alone(model: Any, tokenizer: Any) -> None:
     """HFLM's constructor ties weights; a model whose head was untied on purpose keeps it."""
     untied = copy.deepcopy(model)
     untied.lm_head.weight = torch.nn.Parameter(untied.lm_head.weight.detach() * 2)
-    Scorer(untied, tokenizer, length=None, batch=1, bos=None)
+    Scorer(untied, tokenizer, length=None, bos=None)
     assert untied.lm_head.weight is not untied.model.embed_tokens.weight
 
 

@@ -83,7 +83,7 @@ def by_lm_eval(loaded: tuple[Any, Any], task: Task) -> dict[str, Any]:
     for leaf in built.values():
         leaf.set_fewshot_seed(1234)
     with quiet():
-        found: Any = evaluate(Scorer(*loaded, length=None, batch=8, bos=None), {"tasks": built}, bootstrap_iters=0)
+        found: Any = evaluate(Scorer(*loaded, length=None, bos=None), {"tasks": built}, bootstrap_iters=0)
     return found["results"][task.name]
 
 
