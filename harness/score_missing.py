@@ -58,7 +58,9 @@ def prepare(*suites: Suite) -> None:
             except HarnessError:
                 raise
             except ImportError as error:
-                raise InputError(f"task {task.name} needs a library that is not installed: {said(error)}") from error
+                raise InputError(
+                    f"task {task.name} needs a library that is not installed ({said(error)}); install it, or leave the task out"
+                ) from error
             except Exception as error:  # the hub, a network, a loader: a dozen kinds
                 found.append(Lack("data set", _data(task)[0], said(error), _data(task)[1], task.name))
     _refuse(found)
