@@ -81,7 +81,7 @@ class Scored:
         choices = self.built.doc_to_choice(sample["doc"])
         arguments = sample["arguments"][: len(choices)]  # mutual information appends unconditional requests
         nats = [float(answer[0][0]) for answer in sample["resps"][: len(choices)]]
-        choice = _choose(nats, choices, self.task.metric)
+        choice = chosen_option(nats, choices, self.task.metric)
         contexts = {context for context, _ in arguments}
         prompt = arguments[0][0] if len(contexts) == 1 else f"...{arguments[0][1]}"
         return {
@@ -172,7 +172,7 @@ def _fraction(name: str) -> float:
     return int.from_bytes(hashlib.sha256(f"validation:{name}".encode()).digest()[:6]) / 2**48
 
 
-def _choose(nats: Sequence[float], choices: Sequence[str], metric: str) -> int:
+def chosen_option(nats: Sequence[float], choices: Sequence[str], metric: str) -> int:
     """The option a metric takes: the likeliest; for acc_norm the likeliest a character, as in lm-eval."""
     rates = [n / len(option) for n, option in zip(nats, choices, strict=True)] if metric == "acc_norm" else list(nats)
     return max(range(len(rates)), key=rates.__getitem__)

@@ -121,6 +121,10 @@ def title(study: Study) -> str:
     return f"What does {_last(plan['base'].get('name') or 'the base')} forget while it learns {_last(new)}?"
 
 
+def _size(base: Mapping[str, Any]) -> list[str]:
+    return [f"{words.count(base['parameters'])} parameters"] if base.get("parameters") else []
+
+
 def _last(name: str) -> str:
     """The last part of a path or hub name; the whole of it stands under provenance."""
     return str(name).rstrip("/").rpartition("/")[2] or str(name)
@@ -146,7 +150,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
     tokens = budget.get("steps", 0) * budget.get("batch", 0) * budget.get("length", 0)
     about = [
         ("run", study.record.folder.resolve().name),
-        ("base", f"{_last(plan['base'].get('name') or 'unnamed')}, {words.count(plan['base'].get('parameters'))} parameters"),
+        ("base", ", ".join([_last(plan["base"].get("name") or "unnamed"), *_size(plan["base"])])),
     ]
     made = ("made", str(plan.get("created") or "")[:10])
     if elsewhere.is_elsewhere(study):

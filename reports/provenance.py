@@ -57,7 +57,7 @@ def _pairs(caption: str, head: tuple[str, str], values: Mapping[str, Any]) -> Ta
 
 def source_table(plan: Mapping[str, Any]) -> Table:
     """Base and texts."""
-    rows = [("base", _spell(plan["base"].get("name")), words.count(plan["base"].get("parameters")) + " parameters",
+    rows = [("base", _spell(plan["base"].get("name")), f"{words.count(plan['base']['parameters'])} parameters" if plan["base"].get("parameters") else "",
              _spell(plan["base"].get("digest"))[:16])]  # fmt: skip
     for role, facts in (plan.get("sources") or {}).items():
         size = f"{words.count(facts.get('documents'))} documents, {words.count(facts.get('tokens'))} tokens"
