@@ -37,10 +37,10 @@ def proposed(ready: "Ready") -> list[str]:
     if found := marks.known(scoring(ready), ready.base.digest, ready.plan.options["items"]):
         return marks.sentences(found)
     suites = ",".join(suite.name for suite in ready.suites if suite.name != TEXT)
-    asked = f" --suites {suites}" if suites else ""
+    asked = f" --suites {suites}{'' if ready.limit is None else f' --limit {ready.limit}'}"
     return [
         "which tasks can show forgetting is known once the base is scored, and said before anything is trained; "
-        f"`harness score {ready.base.name}{asked}` scores it alone"
+        f"`harness score --base {ready.base.name}{asked}` scores it alone"
     ]
 
 

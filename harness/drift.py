@@ -55,6 +55,9 @@ def measure(
 
     Neither model is changed; both stand on one device.
     """
+    sizes = [each.get_output_embeddings().weight.shape[0] for each in (base, model)]  # pyright: ignore
+    if sizes[0] != sizes[1]:
+        return skipped(f"the model has {sizes[1]:,} logits, the base {sizes[0]:,}")
     with unchanged(model), unchanged(base):
         rows = [*_documents(base, model, items), *_tensors(base, model), *_predicted(base, model, fisher or {})]
     return pd.DataFrame(rows, columns=list(DRIFT_COLUMNS)).astype(DRIFT_COLUMNS)

@@ -13,6 +13,7 @@ from harness.drift import DOCUMENTS, TOKENS, measure, skipped, texts
 from harness.errors import out_of_memory
 from harness.files import write_json, writing
 from harness.fitting import free_memory
+from harness.model import Base, load_model
 from harness.plan import digest, file_digest
 from harness.record import DRIFT, Result
 from harness.score_state import unchanged
@@ -44,6 +45,11 @@ def drift_key(asked: Scoring, base: str, weights: str) -> str:
     """What a model's drift is made from, its Fisher aside; `base` and `weights` are digests."""
     with_texts = [suite for suite in asked.suites if any(task.metric == "bits_per_byte" for task in suite.tasks)]
     return digest([base, DOCUMENTS, TOKENS, [asked.score_key(weights, suite) for suite in with_texts]])
+
+
+def keep_drift_from(asked: Scoring, base: Base, model: "nn.Module", weights: str, folder: Path) -> None:
+    """The same of a model that was trained elsewhere, from that base."""
+    measure_into(folder, drift_key(asked, base.digest, weights), asked, partial(load_model, base.folder), model)
 
 
 def keep_drift(ready: "Ready", model: "nn.Module", weights: str, folder: Path, seed: int) -> None:

@@ -14,7 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness import bos, elsewhere, lookup, manifest
+from harness import bos, elsewhere, lookup, manifest, marks
+from harness.drifted import keep_drift_from
 from harness.elsewhere import Checkpoint, Found
 from harness.errors import HarnessError, InputError, RecordError, said
 from harness.files import owned, read_json, write_facts, writing
@@ -261,6 +262,8 @@ def run(one: Comparison, command: str, watch: Watch | None = None) -> list[str]:
         watch.begin(len(one.trainings), {key.folder: 0.0 for key in trials}, seconds)
         if not _base_done(one):
             _score_base(one, watch)
+        for sentence in marks.keep(one.how, one.base.digest, "all"):
+            watch.note(sentence)
         failed = [key.folder for key in trials if not _score_trial(one, key, watch)]
         write_results(one.folder)
     return failed
@@ -304,7 +307,10 @@ def _score_step(one: Comparison, key: Trial, checkpoint: Checkpoint, watch: Watc
     found, place = one.models[checkpoint], _place(one, key, checkpoint)
     largest = max(one.how.tokenizer.get_vocab().values())
     model = elsewhere.load(found, one.base, largest)
-    return fill(one.how, model, found.digest, place, partial(watch.step, logged={}))
+    seconds = fill(one.how, model, found.digest, place, partial(watch.step, logged={}))
+    if checkpoint == one.trainings[key][-1]:
+        keep_drift_from(one.how, one.base, model, found.digest, place)
+    return seconds
 
 
 def _course(one: Comparison, key: Trial) -> Iterator[tuple[str, str]]:

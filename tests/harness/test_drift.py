@@ -169,6 +169,13 @@ def test_a_prediction_needs_the_tensors_of_its_fisher(base: nn.Module) -> None:
     assert "lm_head.weight" not in rows(table, "tensor").index
 
 
+def test_a_model_with_another_vocabulary_is_skipped_with_the_reason(base: nn.Module) -> None:
+    other = made(0)
+    other.resize_token_embeddings(VOCABULARY + 6)
+    table = measure(base, other, documents())
+    assert table[["kind", "item"]].to_numpy().tolist() == [["skipped", "the model has 56 logits, the base 50"]]
+
+
 def test_measuring_changes_neither_model(base: LlamaForCausalLM, arm: LlamaForCausalLM) -> None:
     arm.train()
     before, chance = {n: p.clone() for n, p in arm.named_parameters()}, torch.get_rng_state()

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from harness import marks, record, results, statistics
+from harness.files import read_json
 from harness.forgetting import LEARNED, LOST, Study
+from harness.suite import Suite, Task
 
 sys.path.append(str(Path(__file__).parents[1] / "reports"))
 fabricate = importlib.import_module("fabricate")
@@ -141,3 +143,36 @@ def test_results_say_how_many_items_of_how_many(tmp_path: Path) -> None:
     two = results.results(record.read(folder))
     sizes = {split: rows.set_index("task")["n"]["facts"].iloc[0] for split, rows in two.groupby("items")}
     assert sizes == {"test": 192, "validation": 48}
+
+
+class Asked:
+    """A scoring as marks see it."""
+
+    def __init__(self, folder: Path, *suites: Suite) -> None:
+        self.folder, self.suites = folder, suites
+
+    def score_key(self, weights: str, suite: Suite) -> str:
+        return f"{weights} {suite.name}"
+
+
+def toy(name: str, *tasks: Task) -> Suite:
+    return Suite(name, "a toy", tasks, key=name)
+
+
+def test_a_base_that_was_scored_once_is_known_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marks, "cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(marks, "unscored", lambda asked, base, folder: not (folder / "scores").exists())
+    quiz, texts = toy("toy", Task("asked", chance=0.25)), toy("text", Task("told", "gain", metric="bits_per_byte"))
+    study(tmp_path / "here", rows([1.0] * 60 + [0.0] * 40, ALONE))
+    here, there = Asked(tmp_path / "here", quiz), Asked(tmp_path / "there", quiz, texts)
+    assert marks.known(there, "base", "all") is None  # pyright: ignore[reportArgumentType]
+    told = marks.keep(here, "base", "all")  # pyright: ignore[reportArgumentType]
+    assert told == ["tasks that can show forgetting: asked"]
+    kept = read_json(tmp_path / "here" / "base" / "marks.json")["asked"]
+    error = pytest.approx(math.sqrt(0.24 / 99))
+    assert kept == {"mark": "between", "measures": "keep", "base": 0.6, "chance": 0.25, "n": 100, "pool": 1000, "error": error}
+    found = marks.known(there, "base", "all")  # pyright: ignore[reportArgumentType]
+    assert found is not None
+    assert marks.sentences(found) == [*told, "tasks that can show learning: told"], "a text can show it whatever it scores"
+    for base, items in (("another base", "all"), ("base", "test")):
+        assert marks.known(there, base, items) is None  # pyright: ignore[reportArgumentType]
