@@ -35,8 +35,6 @@ from reports import (
 )
 
 SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, drift, items, training, prompts, provenance)
-OF_TRAININGS = (drift, training)
-"""Sections that need what only a training leaves behind."""
 TEMPLATE = Path(__file__).parent / "template"
 
 
@@ -70,8 +68,9 @@ def sections(study: Study) -> list[Any]:
     """The questions that the run can answer: of models trained elsewhere, none about how."""
     if not elsewhere.is_elsewhere(study):
         return list(SECTIONS)
-    course = any(len(trial.trajectory) for trial in study.record.trials)
-    return [each for each in SECTIONS if each not in OF_TRAININGS and (course or each is not trajectories)]
+    left = {trajectories: "trajectory", drift: "drift"}
+    absent = [each for each, name in left.items() if not any(len(getattr(t, name)) for t in study.record.trials)]
+    return [each for each in SECTIONS if each is not training and each not in absent]
 
 
 def environment() -> jinja2.Environment:

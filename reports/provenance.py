@@ -39,9 +39,10 @@ def section(study: fg.Study) -> Section:
     blocks += [Text(str(note)) for note in plan.get("notes") or ()]
     if elsewhere.is_elsewhere(study):
         answer = f"Scored{created} on the same items as their base."
-        blocks += [source_table(plan), elsewhere.table(study), definitions(), versions(plan)]
+        blocks += [source_table(plan), elsewhere.table(study), reading_table(study), definitions(), versions(plan)]
     else:
-        blocks += [source_table(plan), budget_table(plan), arm_table(plan), digest_table(study), definitions(), versions(plan)]
+        blocks += [source_table(plan), budget_table(plan), arm_table(plan), digest_table(study)]
+        blocks += [reading_table(study), definitions(), versions(plan)]
     return Section("provenance", "How was this made, and how is it made again?", answer, tuple(blocks))
 
 
@@ -57,8 +58,9 @@ def _pairs(caption: str, head: tuple[str, str], values: Mapping[str, Any]) -> Ta
 
 def source_table(plan: Mapping[str, Any]) -> Table:
     """Base and texts."""
-    rows = [("base", _spell(plan["base"].get("name")), f"{words.count(plan['base']['parameters'])} parameters" if plan["base"].get("parameters") else "",
-             _spell(plan["base"].get("digest"))[:16])]  # fmt: skip
+    parameters = plan["base"].get("parameters")
+    size = f"{words.count(parameters)} parameters" if parameters else ""
+    rows = [("base", _spell(plan["base"].get("name")), size, _spell(plan["base"].get("digest"))[:16])]
     for role, facts in (plan.get("sources") or {}).items():
         size = f"{words.count(facts.get('documents'))} documents, {words.count(facts.get('tokens'))} tokens"
         rows.append((f"{role} text", _spell(facts.get("name")), size, _spell(facts.get("key"))[:16]))
@@ -99,6 +101,16 @@ def digest_table(study: fg.Study) -> Table:
     base = ("base", "", study.record.base.status, _spell(study.record.base.facts.get("digest"))[:16])
     rows = [(t.name, str(t.seed), t.status, _spell(t.facts.get("weights"))[:16]) for t in study.record.trials]
     return Table("The weights that were scored", ("arm", "seed", "status", "digest"), (base, *rows), words=4)
+
+
+def reading_table(study: fg.Study) -> Table:
+    """How models read what is scored: in packed rows, or plain and why."""
+    found: dict[str, dict[str, None]] = {}
+    for result in (study.record.base, *study.record.trials):
+        for task, how in result.paths.items():
+            found.setdefault(how, {})[task] = None
+    rows = tuple((how, ", ".join(tasks)) for how, tasks in found.items())
+    return Table("How models read the tasks; packed rows were compared with plain ones first", ("rows", "tasks"), rows, words=2)
 
 
 def definitions() -> Table:

@@ -1,4 +1,4 @@
-"""What lm-eval's --log_samples wrote becomes the rows that scoring makes, and is refused where base and model were asked otherwise."""
+"""What lm-eval's --log_samples wrote becomes the rows that scoring makes; items that were asked otherwise are refused."""
 
 import json
 import shutil
@@ -152,8 +152,8 @@ def test_what_was_asked_otherwise_is_refused_with_count_and_first_item(column: s
     with pytest.raises(InputError) as error:
         taken(samples, tmp_path)
     assert str(error.value) == (
-        "tuned and small were not asked the same: 2 of 8 items of quiz differ in document, prompt or target, the first is item 3; "
-        "score both with the same settings"
+        "tuned and small were not asked the same: 2 of 8 items of quiz differ in document, prompt or target, "
+        "the first is item 3; score both with the same settings"
     )
     assert not (tmp_path / "run").exists()
 
@@ -168,7 +168,7 @@ def spoil(folder: Path, model: str, task: str, change: Callable[[list[dict[str, 
 
 def test_items_of_one_side_alone_are_refused(samples: Path, tmp_path: Path) -> None:
     spoil(samples, "tuned", "prose", lambda rows: rows[1:])
-    with pytest.raises(InputError, match="1 of 8 items of prose differ .* the first is item 0"):
+    with pytest.raises(InputError, match=r"1 of 8 items of prose differ .* the first is item 0"):
         taken(samples, tmp_path)
 
 
