@@ -73,7 +73,7 @@ def named(asked: Settings) -> list[Suite]:
 
 def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> tuple[tuple[Suite, ...], list[str]]:
     """The suites of a plan, and what to say of them; text that is not registered brings its own held-out documents."""
-    notes = [f"{suite.about}: these files are code, and were run" for suite in made if any(task.folder for task in suite.tasks)]
+    notes = [f"{suite.about}: they are code, and are run" for suite in made if any(task.folder for task in suite.tasks)]
     if path := mirrors.current().path:
         notes.append(f"data sets and models that {path} names are read from this machine")
     brought = asked.new not in registry.installed("corpora")

@@ -153,6 +153,7 @@ def _members(index: Mapping[str, Any], member: Any, overrides: Mapping[str, Any]
     known = index.get(name) if isinstance(name, str) else None
     config = dict((known.cfg or {}) if known else {})
     kind = known.kind.name if known else ""
+    given = {key: value for key, value in entry.items() if key not in GroupConfig.__dataclass_fields__}
     if kind == "TAG":
         for tagged in sorted(each.name for each in index.values() if name in each.tags and each.kind.name != "TAG"):
             yield from _members(index, {**entry, "task": tagged}, overrides)
@@ -160,9 +161,9 @@ def _members(index: Mapping[str, Any], member: Any, overrides: Mapping[str, Any]
         group = config | entry if "group" in entry else config
         own = {key: value for key, value in group.items() if key not in GroupConfig.__dataclass_fields__}
         for below in group.get("task") or ():
-            yield from _members(index, below, {**own, **overrides})
+            yield from _members(index, below, {**own, **overrides, **given})
     else:
-        own = {**overrides, **{key: value for key, value in entry.items() if key != "task"}}
+        own = {**overrides, **given}
         yield Leaf(str(name), config | own if known else {}, own)
 
 
@@ -189,7 +190,9 @@ def folder_suite(word: str) -> Suite:
     """Every task of a folder of lm-eval task files, to be kept; they are code, and the suite's key is all their bytes."""
     from harness.plan import digest, file_digest
 
-    root = Path(word).resolve()
+    root = Path(word).expanduser().resolve()
+    if not root.is_dir():
+        raise InputError(f"{word} is no folder; give a folder of lm-eval task files, a suite file, or the name of a task")
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     tasks = tuple(Task(name, metric="", folder=str(root)) for name in _names(root) if not _is_group(root, name))
     if not tasks:

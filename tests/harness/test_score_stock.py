@@ -1,7 +1,9 @@
 """lm-eval's definitions by name, metrics that nobody gave, and folders of task files, which are code."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from harness.errors import InputError
 from harness.lookup import named
 from harness.score import completed, folder_suite, score
+from harness.score_rows import Scored
 from harness.score_state import quiet
 from harness.score_stock import leaves
 from harness.score_tasks import build
@@ -82,6 +85,9 @@ def test_members_in_other_folders_are_found() -> None:
     found = leaves(Task("openllm"))[1]
     assert {leaf.name for leaf in found} >= {"arc_challenge", "hellaswag", "gsm8k", "truthfulqa_mc1", "mmlu_anatomy"}
     assert all(leaf.config for leaf in found)
+    shots = {leaf.name: leaf.config.get("num_fewshot") for leaf in found}
+    given = (shots["arc_challenge"], shots["hellaswag"], shots["mmlu_anatomy"], shots["truthfulqa_mc1"])
+    assert given == (25, 10, 5, 0), "what a group sets holds for its members"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +155,23 @@ def test_code_is_read_from_a_path_that_was_spelt_alone(mine: Path) -> None:
 
 
 def test_a_folder_without_tasks_is_refused(mine: Path) -> None:
+    with pytest.raises(InputError, match=r"\./nowhere is no folder; give a folder of lm-eval task files, a suite file, or"):
+        named(words("./nowhere"))
     (mine.parent / "empty").mkdir()
     with pytest.raises(InputError, match=r"\./empty holds no task of lm-eval's: no YAML file in it has a line `task: <name>`"):
         named(words("./empty"))
+
+
+@pytest.mark.parametrize(("filtered", "value"), [(None, 0.0), ("strict", 0.0), ("loose", 1.0)])
+def test_the_filter_that_counts_is_the_task_s(filtered: str | None, value: float) -> None:
+    """lm-eval gives a sample a filter; the first counts where the task names none."""
+    built = SimpleNamespace(OUTPUT_TYPE="generate_until")
+    task = Task("t", metric="exact_match", filter=filtered)
+    hashes = dict.fromkeys(("doc_hash", "prompt_hash", "target_hash"), "x")
+    common = {"doc_id": 0, "doc": {}, "arguments": [("question", {})], "resps": [["answer"]], **hashes}
+    samples = [{**common, "filter": name, "exact_match": right} for name, right in (("strict", 0.0), ("loose", 1.0))]
+    (row,) = Scored(Suite("s", "s", (task,), "s"), task, "t", built, {}).rows(samples)
+    assert row["value"] == value
+    assert (row["prompt"], row["options"]) == ("question", ["answer"])
+    (row,) = Scored(Suite("s", "s", (task,), "s"), replace(task, sensitive=True), "t", built, {}).rows(samples)
+    assert (row["prompt"], row["options"]) == ("", []), "of what is sensitive no words are kept"
