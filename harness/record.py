@@ -51,6 +51,8 @@ SCORE_COLUMNS: dict[str, str] = {
     "options": "object",  # what could be answered, shortened
 }
 """Columns of scores/<suite>.parquet: one row an item. Aggregates are computed from rows, never stored alone."""
+PATHS = "paths"
+"""What a score table's metadata say beside its rows: task -> how the model read its requests, packed, or plain and why."""
 
 
 DRIFT = "drift.parquet"
@@ -157,9 +159,11 @@ class Result:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """All rows of scores/*.parquet, with the columns of SCORE_COLUMNS."""
+        """All rows of scores/*.parquet, with the columns of SCORE_COLUMNS and PATHS of all of them."""
         tables = [read_table(path) for path in sorted((self.folder / "scores").glob("*.parquet"))]
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SCORE_COLUMNS))
+        found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SCORE_COLUMNS))
+        found.attrs[PATHS] = {task: words for table in tables for task, words in table.attrs.get(PATHS, {}).items()}
+        return found
 
     @cached_property
     def drift(self) -> pd.DataFrame:

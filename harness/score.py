@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import pandas as pd
 
 from harness.errors import HarnessError
-from harness.record import SCORE_COLUMNS
+from harness.record import PATHS, SCORE_COLUMNS
 from harness.score_code import permitted
 from harness.score_complete import complete
 from harness.score_keys import score_key, shared_key, suite_key
@@ -62,13 +62,14 @@ def score(
     show: Callable[[float, int], None] | None = None,
     **settings: Unpack[Settings],
 ) -> pd.DataFrame:
-    """Score a model in memory: one row an item, with the columns of SCORE_COLUMNS.
+    """Score a model in memory: one row an item, with the columns of SCORE_COLUMNS; attrs say how requests were read (PATHS).
 
     show  called with the tasks done and their number, after each task and while one generates
     """
     from harness.score_model import Scorer
 
     rows: list[Row] = []
+    paths: dict[str, str] = {}
     with quiet(), unchanged(model):
         scorer = Scorer(
             model,
@@ -79,10 +80,14 @@ def score(
         for done, task in enumerate(suite.tasks, 1):
             if show:
                 scorer.told = lambda part, whole, done=done: show(round(done - 1 + part / whole, 2), len(suite.tasks))
+            scorer.path = ""
             rows += _score_task(scorer, suite, task, settings.get("limit"))
+            paths |= {task.name: scorer.path} if scorer.path else {}
             if show:
                 show(done, len(suite.tasks))
-    return _frame(rows)
+    table = _frame(rows)
+    table.attrs[PATHS] = paths
+    return table
 
 
 def _score_task(scorer: "Scorer", suite: Suite, task: Task, limit: int | None) -> list[Row]:

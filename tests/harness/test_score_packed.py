@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import transformers as tf
@@ -15,6 +16,8 @@ from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 
 from harness.packing import Row
+from harness.record import PATHS
+from harness.score import score
 from harness.score_encode import encode
 from harness.score_model import Scorer
 from harness.score_passes import Pile
@@ -22,7 +25,7 @@ from harness.score_paths import tolerance
 from harness.score_state import quiet
 from harness.score_tasks import build, subset
 from harness.suite import Task
-from tests.harness.test_score import make_tokenizer, sentence
+from tests.harness.test_score import choice, make_tokenizer, rolling, sentence, suite
 
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 Stock: Any = HFLM
@@ -315,3 +318,13 @@ def test_real_items_are_hflms_one_by_one() -> None:
             else:
                 assert one[0] == pytest.approx(wanted[0], abs=near)
                 assert one[1] == wanted[1]
+
+
+def test_a_table_says_how_requests_were_read(tokenizer: Any, tmp_path: Path) -> None:
+    """In its metadata, which a file keeps."""
+    toy = suite(choice(), rolling())
+    table = score(built(PLAIN["mistral"][0]()), tokenizer, toy)
+    table.to_parquet(tmp_path / "toy.parquet")
+    why = PLAIN["mistral"][1]
+    assert pd.read_parquet(tmp_path / "toy.parquet").attrs == {PATHS: {"quiz": why, "texts": why}}
+    assert score(built(PACKED["llama"]()), tokenizer, toy).attrs == {PATHS: {"quiz": "packed", "texts": "packed"}}
