@@ -4,6 +4,7 @@ Mirrors are asked first, then the caches of this machine; the hub is asked for d
 HF_HUB_OFFLINE says so. A data set that is there by its description may still fail while it is loaded; those are gathered too.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from harness.suite import Suite, Task
 
 HUB = re.compile(r"(?:hub:)?([\w.-]+/[\w.-]+)(?:/[\w.-]+)?(?:#.+)?")
 """Text of the hub, as it is typed."""
-UNASKED = "not in the cache, and HF_HUB_OFFLINE is set"
+UNASKED = "not in the cache, and the hub cannot be reached or HF_HUB_OFFLINE is set"
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,29 @@ class Lack:
 
 def refuse_missing(suites: Iterable[Suite], models: Iterable[str] = (), texts: Iterable[str] = ()) -> None:
     """Name every model, text and data set that is neither here nor on the hub."""
-    with quiet():
+    with quiet(), _asked_once():
         found = [*_models(models), *_texts(texts), *(lack for suite in suites for task in suite.tasks for lack in _sets(task))]
     _refuse(found)
+
+
+@contextlib.contextmanager
+def _asked_once() -> Iterator[None]:
+    """A hub that cannot be reached is left alone for the rest of a listing: every answer takes it half a minute."""
+    import datasets.config
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
+def _leave_alone() -> None:
+    import datasets.config
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
 
 
 def prepare(*suites: Suite) -> None:
@@ -140,6 +161,8 @@ def _why(ask: Callable[[], Any]) -> str | None:
     try:
         ask()
     except Exception as error:  # the hub's client and datasets raise a dozen kinds
+        if isinstance(error, ConnectionError) or re.search("Connect|Timeout|Offline", type(error).__name__):
+            _leave_alone()
         return UNASKED if _offline() else said(error)
     return None
 

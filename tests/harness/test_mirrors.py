@@ -268,11 +268,31 @@ def test_all_that_is_missing_stands_in_one_sentence(model_folder: Path) -> None:
     assert (
         "cannot be had: the model o/model@abc, the text o/words#body, the data set Rowan/hellaswag [validation for hellaswag], "
         "the data set cais/mmlu [test for mmlu, mmlu_anatomy], the data set o/text [train for t] (not in the cache, and "
-        "HF_HUB_OFFLINE is set)."
+        "the hub cannot be reached or HF_HUB_OFFLINE is set)."
     ) in text
     assert "blimp" not in text
     assert "o/here" not in text
     assert "\n" not in text
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer would take it half a minute; the next listing asks again."""
+    import datasets
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    asked: list[bool] = []
+
+    def unreached(name: str, *_: Any, **__: Any) -> None:
+        asked.append(constants.HF_HUB_OFFLINE)
+        raise ConnectionError(f"Couldn't reach {name} on the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", unreached)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"hellaswag.*piqa.*winogrande.*the hub cannot be reached"):
+            refuse_missing([suite(Task("hellaswag"), Task("piqa"), Task("winogrande"))])
+    assert asked == [False, True, True] * 2
 
 
 def test_failures_while_loading_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
