@@ -346,3 +346,28 @@ def test_completions_are_greedy(model: Any, tokenizer: Any) -> None:
                 break
         said = tokens[len(tokenizer.encode(prompt)) :]
         assert completion == tokenizer.decode(said, skip_special_tokens=True)
+
+
+def test_tasks_of_our_own_need_no_index_of_lm_evals(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexing takes lm-eval 8 to 15 seconds."""
+    monkeypatch.setattr("lm_eval.tasks.TaskManager.__init__", lambda *given, **named: pytest.fail("an index was built"))
+    assert len(score(model, tokenizer, suite(choice(), rolling()))) == 29
+
+
+def test_lm_evals_own_tasks_need_one_folder_of_it_indexed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval.tasks import TaskManager
+
+    from harness import score_stock
+
+    built, make = [], TaskManager.__init__
+
+    def noted(self: Any, *given: Any, **named: Any) -> None:
+        built.append(named)
+        make(self, *given, **named)
+
+    score_stock.manager.cache_clear()
+    monkeypatch.setattr(TaskManager, "__init__", noted)
+    for _ in range(2):
+        score_stock.leaves(Task("hellaswag"))
+        score_stock.leaves(Task("piqa"))
+    assert [named["include_defaults"] for named in built] == [False, False]
