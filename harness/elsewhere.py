@@ -79,8 +79,10 @@ def _split(word: str) -> tuple[str | None, str]:
 
 def _tails(paths: Sequence[str], taken: set[str]) -> list[str]:
     """The last parts of every path, as few for all as tell them apart."""
+    if not paths:
+        return []
     parts = [PurePosixPath(Path(path).resolve() if Path(path).exists() else path).parts for path in paths]
-    for count in range(1, max(map(len, parts), default=0) + 1):
+    for count in range(1, max(map(len, parts)) + 1):
         found = [_clean("-".join(each[-count:])) for each in parts]
         if len(set(found)) == len(found) and not {RESERVED, *taken} & set(found):
             return found
@@ -109,7 +111,7 @@ def unique(found: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
 
 def find(checkpoint: Checkpoint, base: Base, tokenizer: Any, code: bool = False) -> Found:
     """The checkpoint on this machine, checked: weights by safetensors, an adapter of this base, tokens as the base's."""
-    folder = _folder(checkpoint.word, code)
+    folder = place(checkpoint.word, code)
     if (folder / ADAPTER).is_file():
         return _adapter(folder, base)
     code = code and carries_code(folder)
@@ -117,7 +119,8 @@ def find(checkpoint: Checkpoint, base: Base, tokenizer: Any, code: bool = False)
     return replace(found, notes=tuple(_other_tokens(checkpoint, folder, tokenizer, code)))
 
 
-def _folder(word: str, code: bool) -> Path:
+def place(word: str, code: bool) -> Path:
+    """The folder of a model; where its code is to be run, a commit must pin it."""
     if word in installed("models"):
         from harness.model import locate
 
@@ -165,7 +168,7 @@ def _adapter(folder: Path, base: Base) -> Found:
     notes: tuple[str, ...] = ()
     if named not in (base.name, str(base.folder), own):
         if (Path(named) / "config.json").is_file():
-            if identity(Path(named)) != base.digest:
+            if identity(Path(named), tokenizer=False) != identity(base.folder, tokenizer=False):
                 raise InputError(f"the adapter {folder} was made on {named}, which is not {base.name}; give --base {named}")
         elif HUB.fullmatch(named) and HUB.fullmatch(base.name) and named != base.name.partition("@")[0]:
             raise InputError(f"the adapter {folder} was made on {named}, and not on {base.name}; give --base {named}")
@@ -222,9 +225,13 @@ def _rules(tokenizer: Any) -> dict[str, Any]:
     return {**rules, "added": tokenizer.get_added_vocab()}
 
 
-def load(found: Found, base: Base, largest: int) -> "nn.Module":
-    """The model in fp32; an adapter is merged into its base in memory. `largest`: the largest token that it is asked."""
-    model: Any = load_model(base.folder if found.adapter else found.folder, found.code)
+def load(found: Found, base: Base, largest: int, code: bool = False) -> "nn.Module":
+    """The model in fp32; an adapter is merged into its base in memory.
+
+    largest  the largest token that it is asked
+    code     whether Python files that came with the base are run
+    """
+    model: Any = load_model(base.folder, code) if found.adapter else load_model(found.folder, found.code)
     if found.adapter:
         model = _merged(model, found.folder)
     if (rows := model.get_input_embeddings().weight.shape[0]) <= largest:

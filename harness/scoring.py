@@ -49,7 +49,11 @@ class Words:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A base and checkpoints, found and checked, and how they are scored. `control` is the arm they stand against, if any."""
+    """A base and checkpoints, found and checked, and how they are scored.
+
+    control  the arm they stand against, if any
+    code     whether Python files that came with the base are run
+    """
 
     base: Base
     how: Scoring
@@ -88,12 +92,13 @@ def compare(words: Words) -> Comparison:
     )
     suites = lookup.named(asked)
     base = locate(words.base)
-    tokenizer = load_tokenizer(base.folder)
+    code = words.code and elsewhere.carries_code(elsewhere.place(words.base, words.code))
+    tokenizer = load_tokenizer(base.folder, code)
     found = {model: elsewhere.find(model, base, tokenizer, words.code) for model in elsewhere.unique(models)}
     prompts = tuple(dict.fromkeys(prompt for suite in suites if not suite.sensitive for prompt in suite.prompts))
     folder = words.output or Path(f"runs/{Path(base.name).name}-checkpoints")
     how = Scoring(folder, tokenizer, lookup.ready(suites), prompts, asked.limit, base.facts.get("bos"), versions())
-    return Comparison(base, how, found, control, words.code)
+    return Comparison(base, how, found, control, code)
 
 
 def versions() -> dict[str, str]:
@@ -237,7 +242,7 @@ def _probe(one: Comparison, asked: Mapping[str, int]) -> float:
     from harness.score import score
     from harness.train import device
 
-    model, seconds = load_model(one.base.folder).to(device()), 0.0
+    model, seconds = load_model(one.base.folder, one.code).to(device()), 0.0
     for suite in one.how.suites:
         began = time.perf_counter()
         rows = score(model, one.how.tokenizer, suite, **one.how.settings | {"limit": min(PROBED, one.how.limit or PROBED)})
@@ -274,7 +279,7 @@ def _score_base(one: Comparison, watch: Watch) -> None:
 
     watch.stage("base", "scored")
     began, folder = time.perf_counter(), one.folder / "base"
-    model = load_model(one.base.folder)
+    model = load_model(one.base.folder, one.code)
     seconds = fill(one.how, model, one.base.digest, folder, partial(watch.step, logged={}))
     facts = {"status": "done", "digest": one.base.digest, "seconds": {"score": round(seconds, 2)}}
     facts["bos"] = bos.compare(model, one.how.tokenizer, bos.openings(one.how.suites))
@@ -306,7 +311,7 @@ def _score_trial(one: Comparison, key: Trial, watch: Watch) -> bool:
 def _score_step(one: Comparison, key: Trial, checkpoint: Checkpoint, watch: Watch) -> float:
     found, place = one.models[checkpoint], _place(one, key, checkpoint)
     largest = max(one.how.tokenizer.get_vocab().values())
-    model = elsewhere.load(found, one.base, largest)
+    model = elsewhere.load(found, one.base, largest, one.code)
     seconds = fill(one.how, model, found.digest, place, partial(watch.step, logged={}))
     if checkpoint == one.trainings[key][-1]:
         keep_drift_from(one.how, one.base, model, found.digest, place)

@@ -55,7 +55,7 @@ class Scoring:
         """What completions are made from."""
         from harness.text import tokenizer_digest
 
-        return digest([weights, tokenizer_digest(self.tokenizer), self.prompts, self.bos])
+        return digest([weights, tokenizer_digest(self.tokenizer), self.prompts, self.bos, dict(self.versions)])
 
 
 def scoring(ready: Ready) -> Scoring:
