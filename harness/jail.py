@@ -109,6 +109,8 @@ def main(root: str, limits: dict[str, int]) -> None:
     if first := os.fork():
         os._exit(waited(first) != 0)
     call("prctl", DIES_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+    if os.getpid() != 1:
+        raise OSError("no process namespace was made")
     furnish(root, 16 * limits["FSIZE"])
     if program := os.fork():
         os._exit(waited(program) != 0)

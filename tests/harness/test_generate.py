@@ -140,6 +140,15 @@ def test_a_batch_changes_nothing(llama: Any, tokenizer: Any, monkeypatch: pytest
     assert say(llama, tokenizer, made[::-1])[::-1] == whole
 
 
+def test_padding_is_never_said(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tokenizer whose padding is a letter like others: rows that have ended are padded until the batch ends."""
+    letters, made = make_tokenizer(False), list(requests())
+    letters.pad_token = "a"
+    whole = say(llama, letters, made)
+    monkeypatch.setitem(score_generate.TOKENS, "cpu", 1)
+    assert say(llama, letters, made) == whole
+
+
 def test_an_empty_prompt_follows_the_token_that_documents_follow(llama: Any, tokenizer: Any) -> None:
     tokens = [0]
     for _ in range(6):
