@@ -23,8 +23,8 @@ HOW = (
     "Divergences are in nats per predicted token over the whole vocabulary, on at most 64 held-out documents of a text, in the "
     "windows of its loss, after words of the text and not of the model. The predicted rise is half the squared move of the "
     "weights, weighed by the base's Fisher on old text, entry by entry; beside it stands the rise measured on held-out text of "
-    "that source. Where they agree, a penalty by that Fisher means what it says. A measured rise far above the predicted one says "
-    "that the weights moved too far for it, or along directions in which entries act together, of which it knows nothing."
+    "that source. Where they agree, a penalty by that Fisher means what it says. A measured rise far above the predicted one "
+    "says that the weights moved too far for it, or along directions in which entries act together, of which it knows nothing."
 )
 
 
