@@ -3,7 +3,7 @@
     runs/<name>/
       plan.yaml                  all that was asked, resolved; versions, digests
       base/                      what is scored before anything is trained
-        result.json  scores/<suite>.parquet  completions.parquet
+        result.json  scores/<suite>.parquet  completions.parquet  marks.json
       <arm>/seed-<n>/            readable; the fingerprint inside is checked, another trial in its place is an error
         trial.json  training.jsonl  checkpoints/  weights/  result.json
         scores/<suite>.parquet  completions.parquet  drift.parquet  trajectory.parquet

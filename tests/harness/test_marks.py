@@ -176,3 +176,27 @@ def test_a_base_that_was_scored_once_is_known_in_every_folder(tmp_path: Path, mo
     assert marks.sentences(found) == [*told, "tasks that can show learning: told"], "a text can show it whatever it scores"
     for base, items in (("another base", "all"), ("base", "test")):
         assert marks.known(there, base, items) is None  # pyright: ignore[reportArgumentType]
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from harness.strategy import Memory, Strategy
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    def setup(self, origin):
+        return Memory()
+"""
+
+
+def test_a_run_keeps_its_marks_and_what_its_items_are_for(
+    tmp_path: Path, small_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(PLUGIN)
+    words = ("--tokens", 640, "--seeds", 1, "--no-milestones", "--output", "out", "--strategies", "none")
+    assert small_run(*words) == (0, "")
+    assert {task: facts["mark"] for task, facts in read_json(Path("out/base/marks.json")).items()} == {"new_text": "text"}
+    code, err = small_run(*words, "--items", "test")
+    assert (code, Path("out/plan.yaml").read_text().count("items: all")) == (2, 1)
+    assert "out reports all items, and what was seen cannot be unseen; give --items all, or give --output another folder" in err
