@@ -110,8 +110,10 @@ def _had(fisher: Callable[[], Fisher | None]) -> Fisher | None:
 
 
 def _free(device: torch.device) -> int:
-    """Bytes that a device can still give."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    """Bytes that a device can still give, those included that torch holds and does not use."""
+    if device.type != "cuda":
+        return free_memory()
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def _has_fisher(ready: "Ready") -> bool:
