@@ -66,7 +66,10 @@ def named(asked: Settings) -> list[Suite]:
     mirrors.use(asked.mirrors)
     known = [_score().completed(suite) for suite in _named_suites([word for word in asked.suites or () if word != TEXT])]
     made = [_score().permitted(suite, asked.allow_code_execution) for suite in known]
-    texts = [word for name in (NEW, OLD, TASK) if (word := getattr(asked, name)) not in (None, *registry.installed("corpora"))]
+    from harness.reading import on_hub
+
+    words = [word for name in (NEW, OLD, TASK) if (word := getattr(asked, name)) not in (None, *registry.installed("corpora"))]
+    texts = {word: hub[0] for word in words if (hub := on_hub(mirrors.corpus(word)))}
     _score().refuse_missing(made, filter(None, (asked.model, asked.reference, asked.instruct)), texts)
     return made
 

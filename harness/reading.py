@@ -63,13 +63,22 @@ def corpus(word: str) -> Corpus:
         return _folder(path, column)
     if name and path.exists():
         return _files(path, {"train": [_File(path, Place(str(path), column), alone=True)]})
-    hub = re.fullmatch(r"(hub:)?([\w.-]+/[\w.-]+)(?:/([\w.-]+))?", name)
-    if hub and (hub[1] or not (hub[3] or path.parent.is_dir() or name.endswith(SUFFIXES))):
-        return _hub(hub[2], hub[3], column)
+    if hub := on_hub(name):
+        return _hub(*hub, column)
     near = [str(other) for other in path.parent.iterdir()] if path.name and path.parent.is_dir() else []
     close = get_close_matches(name, near, cutoff=0.6)
     hint = did_you_mean(name, close) if close else "give a file, a folder or hub:owner/name"
     raise InputError(f"there is no file or folder {name!r}; {hint}")
+
+
+def on_hub(name: str) -> tuple[str, str | None] | None:
+    """Repository and configuration of a hub dataset; None: it is the name of a file, or of a folder that is there."""
+    name = name.partition("#")[0]
+    path = Path(name).expanduser()
+    hub = re.fullmatch(r"(hub:)?([\w.-]+/[\w.-]+)(?:/([\w.-]+))?", name)
+    if hub and not path.exists() and (hub[1] or not (hub[3] or path.parent.is_dir() or name.endswith(SUFFIXES))):
+        return hub[2], hub[3]
+    return None
 
 
 def _place(word: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ HF_HUB_OFFLINE says so. A data set that is there by its description may still fa
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from harness.score_stock import leaves
 from harness.score_tasks import build
 from harness.suite import Suite, Task
 
-HUB = re.compile(r"(?:hub:)?([\w.-]+/[\w.-]+)(?:/[\w.-]+)?(?:#.+)?")
-"""Text of the hub, as it is typed."""
+NONE: Mapping[str, str] = {}
 UNASKED = "not in the cache, and the hub cannot be reached or HF_HUB_OFFLINE is set"
 
 
@@ -42,8 +41,8 @@ class Lack:
     task: str = ""
 
 
-def refuse_missing(suites: Iterable[Suite], models: Iterable[str] = (), texts: Iterable[str] = ()) -> None:
-    """Name every model, text and data set that is neither here nor on the hub."""
+def refuse_missing(suites: Iterable[Suite], models: Iterable[str] = (), texts: Mapping[str, str] = NONE) -> None:
+    """Name every model, text and data set that is neither here nor on the hub; texts as typed -> repository."""
     with quiet(), _asked_once():
         found = [*_models(models), *_texts(texts), *(lack for suite in suites for task in suite.tasks for lack in _sets(task))]
     _refuse(found)
@@ -187,15 +186,10 @@ def _models(names: Iterable[str]) -> Iterator[Lack]:
             yield Lack("model", name, why)
 
 
-def _texts(words: Iterable[str]) -> Iterator[Lack]:
+def _texts(words: Mapping[str, str]) -> Iterator[Lack]:
     """Texts of the hub that cannot be read; they are streamed, so a cache does not help."""
     from huggingface_hub import HfApi
 
-    for word in words:
-        match = HUB.fullmatch(mirrors.corpus(word))
-        if (
-            match
-            and not Path(word.partition("#")[0]).exists()
-            and (why := _why(lambda name=match[1]: HfApi().dataset_info(name, timeout=20)))
-        ):
+    for word, repository in words.items():
+        if why := _why(lambda name=repository: HfApi().dataset_info(name, timeout=20)):
             yield Lack("text", word, why)

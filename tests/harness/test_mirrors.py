@@ -12,11 +12,13 @@ import pytest
 from harness import mirrors
 from harness.errors import HarnessError, InputError
 from harness.lookup import find_corpus
+from harness.lookup import named as asked_for
 from harness.model import locate
 from harness.score import completed, prepare, refuse_missing, score, suite_key
 from harness.score_data import kept, text_documents
 from harness.score_state import quiet
 from harness.score_tasks import build
+from harness.settings import settings
 from harness.suite import Suite, Task, Text
 from suites import medical
 from suites.file import from_file, named
@@ -263,7 +265,7 @@ def test_all_that_is_missing_stands_in_one_sentence(model_folder: Path) -> None:
     write(datasets={"nyu-mll/blimp": {"train": "rows.jsonl"}}, models={"o/here": str(model_folder)})
     tasks = [Task("hellaswag"), Task("blimp"), Task("mmlu"), Task("mmlu_anatomy"), Task("t", text=TEXT)]
     with pytest.raises(InputError) as error:
-        refuse_missing([suite(*tasks)], ["o/model@abc", "o/here", str(model_folder), "world"], ["o/words#body", "rows.jsonl"])
+        refuse_missing([suite(*tasks)], ["o/model@abc", "o/here", str(model_folder), "world"], {"o/words#body": "o/words"})
     text = str(error.value)
     assert (
         "cannot be had: the model o/model@abc, the text o/words#body, the data set Rowan/hellaswag [validation for hellaswag], "
@@ -273,6 +275,15 @@ def test_all_that_is_missing_stands_in_one_sentence(model_folder: Path) -> None:
     assert "blimp" not in text
     assert "o/here" not in text
     assert "\n" not in text
+
+
+def test_a_mistyped_file_is_no_text_of_the_hub(model_folder: Path) -> None:
+    Path("data").mkdir()
+    jsonl(Path("data/notes.jsonl"))
+    asked = {"model": str(model_folder), "suites": []}
+    assert asked_for(settings({**asked, "new": "data/note.jsonl"}, "the command line")) == []
+    with pytest.raises(InputError, match=r"the text hub:o/words, the text o/n#body \(not in the cache"):
+        asked_for(settings({**asked, "new": "hub:o/words", "old": "o/n#body", "task": "data/notes.jsonl"}, "the command line"))
 
 
 def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
