@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from harness.chunked import parts
 from harness.head import Bend, bend_of
@@ -20,6 +22,17 @@ LOGITS = {"cpu": 2**26, "cuda": 2**28}
 
 Scores = tuple[Tensor, Tensor]
 """(scored,) log-probability of each scored token in nats, float64, and whether it was the likeliest; on the CPU."""
+
+
+class Products(TorchFunctionMode):
+    """Inside, linear layers in fp32 on a CPU are oneDNN's products: on AMD they take 0.6 to 0.8 of the time of MKL's."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.linear and not kwargs and torch.backends.mkldnn.is_available():
+            given, weight, bias = (*args, None)[:3]
+            if given.device.type == "cpu" and given.dtype == weight.dtype == torch.float32 and given.numel():
+                return torch.ops.mkldnn._linear_pointwise(given, weight, bias, "none", [], "")
+        return func(*args, **(kwargs or {}))
 
 
 class Passes:
@@ -56,12 +69,13 @@ class Passes:
         """What every request scores, in their order; positions of several passes go through the head together."""
         found: list[Scores] = [(torch.empty(0), torch.empty(0))] * len(requests)
         pile = Pile(self)
-        for batch in batches:
-            for row, states in zip(batch, self._states(batch), strict=True):
-                pile.add(row, states)
-            if pile.held >= self.size:
-                pile.empty(requests, found)
-        pile.empty(requests, found)
+        with Products():
+            for batch in batches:
+                for row, states in zip(batch, self._states(batch), strict=True):
+                    pile.add(row, states)
+                if pile.held >= self.size:
+                    pile.empty(requests, found)
+            pile.empty(requests, found)
         return found
 
     def _states(self, batch: Sequence[Row]) -> Tensor:
