@@ -63,7 +63,8 @@ def take(folders: Sequence[Path], base: str | None, suites: str | None, output: 
 def _parted(folders: Sequence[Path], base: str | None) -> tuple[Logged, list[Logged]]:
     """The base, and the models that stand against it."""
     found = [model for folder in folders for model in _models(folder)]
-    if base and Path(base).is_dir() and Path(base).resolve() not in [model.folder.resolve() for model in found]:
+    there = {each for model in found for each in (model.name, model.folder.name, str(model.folder.resolve()))}
+    if base and not {base, str(Path(base).resolve())} & there and Path(base).is_dir():
         found += _models(Path(base))
     named = ", ".join(model.name for model in found)
     if doubled := next((model.name for model in found if [m.name for m in found].count(model.name) > 1), None):

@@ -37,7 +37,7 @@ def test_the_first_commands_are_the_two_that_set_up() -> None:
     assert [line.split("#")[0].strip() for line in block[1].splitlines()] == ["make run", "make test"]
 
 
-@pytest.mark.parametrize("line", re.findall(r"^harness (?:run|report|list|show|pretrain).*$", README, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^harness (?:run|report|list|show|pretrain|score).*$", README, re.MULTILINE))
 def test_flags_of_the_commands_exist(line: str) -> None:
     from typer.main import get_command
 

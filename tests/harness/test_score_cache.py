@@ -68,8 +68,8 @@ def found(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Find:
 def test_the_same_is_found_again_with_the_same_rows_and_the_seconds_that_it_took(found: Find, tmp_path: Path) -> None:
     assert not found()
     assert found()
-    rows = [pd.read_parquet(tmp_path / f"run-{i}" / "base" / "scores" / "toy.parquet") for i in (0, 1)]
-    pd.testing.assert_frame_equal(*rows)
+    first, second = (pd.read_parquet(tmp_path / f"run-{i}" / "base" / "scores" / "toy.parquet") for i in (0, 1))
+    pd.testing.assert_frame_equal(first, second)
     notes = [json.loads((tmp_path / f"run-{i}" / "base" / "scores" / "toy.json").read_text()) for i in (0, 1)]
     assert notes[0] == notes[1]
 

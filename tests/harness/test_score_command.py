@@ -1,6 +1,7 @@
 """harness score: models that were trained elsewhere, scored as a run scores its arms, into a folder of the same form."""
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -123,9 +124,9 @@ def test_a_folder_a_revision_and_an_adapter_stand_against_the_base(
 
 def _suites(path: Path) -> Any:
     from harness.lookup import named, ready
-    from harness.settings import Settings
+    from harness.settings import settings
 
-    return ready(named(Settings(suites=(str(path),))))
+    return ready(named(settings({"suites": str(path)}, "a test")))
 
 
 def test_the_page_can_be_built_anew(typed: Typed, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,10 +446,8 @@ def test_a_manifest_gives_the_full_page(typed: Typed, model_folder: Path, tmp_pa
     course = found.trials[0].trajectory
     assert sorted(set(zip(course["update"], course["tokens"], strict=True))) == [(0, 0), (50, 50_000), (100, 100_000)]
     at_last = course[(course["update"] == 100) & (course["task"] == "blimp_wh_island")].set_index("item")["after"]
-    scores = found.trials[0].scores.set_index(["task", "item"]).loc["blimp_wh_island"]
-    assert at_last["3"] == pytest.approx(
-        -scores.loc["3", "loglikelihoods"][int(scores.loc["3", "answer"])] / 0.6931471805599453
-    )
+    (asked,) = found.trials[0].scores.query("task == 'blimp_wh_island' and item == '3'").to_dict("records")
+    assert at_last["3"] == pytest.approx(-asked["loglikelihoods"][asked["answer"]] / math.log(2))
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     for said in ("When did forgetting set in", "kl:weight=0.1", "the control", "100 k", "0.0001"):
         assert said in page, said
@@ -476,3 +475,36 @@ def test_what_cannot_be_asked_is_refused(typed: Typed, tmp_path: Path, monkeypat
     )
     assert "--lm-eval-samples brings rows that are scored already" in typed("x", "--lm-eval-samples", tmp_path)[2]
     assert os.environ["HARNESS_CACHE"] == str(tmp_path / "cache")
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize("form", ["out/checkpoint-900", "--manifest", "--lm-eval-samples"])
+def test_the_examples_of_the_readme_run(
+    form: str, model_folder: Path, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith(f"harness score {form}")]
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model_folder, "base-model")
+    other(model_folder, Path("out/checkpoint-900"))
+    adapter(model_folder, Path("out/adapter"), "base-model")
+    manifest(tmp_path, "out/checkpoint-900,plain,control", head="path,arm,role")
+    for name in ("org__base-model", "org__tuned"):
+        (tmp_path / "lm_eval_out" / name).mkdir(parents=True)
+        (tmp_path / "lm_eval_out" / name / "samples_toy_2026-01-01T10-00-00.000001.jsonl").write_text(json.dumps(SAMPLE) + "\n")
+    monkeypatch.setattr(sys, "argv", [str(suite) if word == "general" else word for word in line.split()])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert (tmp_path / line.split()[-1] / "report.html").is_file()
+
+
+SAMPLE = {
+    "doc_id": 0, "doc": {"q": "2 + 2 ="}, "target": "0", "arguments": {"gen_args_0": {"arg_0": "2 + 2 =", "arg_1": " 4"},
+    "gen_args_1": {"arg_0": "2 + 2 =", "arg_1": " 5"}}, "resps": [[["-1.5", "True"]], [["-2.5", "False"]]],
+    "filtered_resps": [["-1.5", "True"], ["-2.5", "False"]], "filter": "none", "metrics": ["acc"], "acc": 1.0,
+    "doc_hash": "d", "prompt_hash": "p", "target_hash": "t",
+}  # fmt: skip
+"""What lm-eval writes of a question with two options."""
