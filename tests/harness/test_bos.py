@@ -92,6 +92,17 @@ def test_the_figures_are_those_of_plain_torch(tokenizer: Any) -> None:
         assert found[name] == pytest.approx(sum(each) / len(each), rel=1e-4)
 
 
+def test_noise_is_no_finding(tokenizer: Any) -> None:
+    """To a model that learned nothing the token is one of many: sometimes it helps, sometimes not."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes))
+    found = compare(model, tokenizer, texts(DOCUMENTS))
+    assert found is not None
+    assert found["low"] < 0 < found["high"]
+    assert not found["better_without"]
+
+
 def test_too_few_documents_say_nothing(tokenizer: Any) -> None:
     assert compare(trained(tokenizer, True), tokenizer, texts(LEAST - 1)) is None
 

@@ -140,15 +140,6 @@ def test_a_batch_changes_nothing(llama: Any, tokenizer: Any, monkeypatch: pytest
     assert say(llama, tokenizer, made[::-1])[::-1] == whole
 
 
-def test_padding_is_never_said(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tokenizer whose padding is a letter like others: rows that have ended are padded until the batch ends."""
-    letters, made = make_tokenizer(False), list(requests())
-    letters.pad_token = "a"
-    whole = say(llama, letters, made)
-    monkeypatch.setitem(score_generate.TOKENS, "cpu", 1)
-    assert say(llama, letters, made) == whole
-
-
 def test_an_empty_prompt_follows_the_token_that_documents_follow(llama: Any, tokenizer: Any) -> None:
     tokens = [0]
     for _ in range(6):
@@ -158,14 +149,19 @@ def test_an_empty_prompt_follows_the_token_that_documents_follow(llama: Any, tok
 
 
 class Parrot:
-    """A model that says given tokens, whatever it is asked."""
+    """Makes a model say given tokens, a list a row."""
 
-    def __init__(self, model: Any, tokens: list[int]) -> None:
-        self.model, self.tokens, self.steps = model, tokens, 0
+    def __init__(self, *rows: list[int]) -> None:
+        self.rows, self.steps = rows, 0
 
     def __call__(self, ids: Any, scores: Any) -> Any:
+        tokens = torch.tensor([[row[self.steps]] for row in self.rows])
         self.steps += 1
-        return torch.full_like(scores, -1e9).scatter(1, torch.full((len(ids), 1), self.tokens[self.steps - 1]), 0.0)
+        return torch.full_like(scores, -1e9).scatter(1, tokens, 0.0)
+
+    def teach(self, monkeypatch: pytest.MonkeyPatch) -> "Parrot":
+        monkeypatch.setattr(score_generate, "_sampling", lambda *_: ({}, [self]))
+        return self
 
 
 @pytest.mark.parametrize(
@@ -190,9 +186,7 @@ def test_a_stop_string_ends_a_row_as_soon_as_it_is_said(
         for part in (said.split("</s>") if "</s>" in said else [said])
         for token in [*(tokenizer.convert_tokens_to_ids(c) for w, _ in letters.pre_tokenize_str(part) for c in w), 1]
     ][:-1]
-    parrot = Parrot(llama, tokens)
-    plain = score_generate._sampling
-    monkeypatch.setattr(score_generate, "_sampling", lambda *given: (plain(*given)[0], [parrot]))
+    parrot = Parrot(tokens, tokens).teach(monkeypatch)
     made = Writer(llama, tokenizer).write([Prompt([0, 5]), Prompt([0, 5])], Way(len(tokens), (*stops, "</s>")))
     assert made == [text, text]
     assert parrot.steps == steps
@@ -205,6 +199,15 @@ def test_an_ended_row_waits_for_the_others_and_says_nothing_more(llama: Any, tok
     assert ends(torch.tensor([[0, a], [0, b]]), None).tolist() == [False, True]
     assert ends(torch.tensor([[0, a, 1], [0, b, b]]), None).tolist() == [True, True]
     assert ends.ends == {1: 1, 0: 2}
+
+
+def test_padding_is_never_said(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that has ended is padded until its batch ends; here by a letter like others."""
+    letters = make_tokenizer(False)
+    letters.pad_token = "a"
+    b = letters.convert_tokens_to_ids("b")
+    Parrot([b, 1, b, b], [b, b, b, b]).teach(monkeypatch)
+    assert Writer(llama, letters).write([Prompt([0, 5]), Prompt([0, 5])], Way(4)) == ["b", "bbbb"]
 
 
 SAMPLED = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "max_gen_toks": 10, "until": []}
