@@ -245,7 +245,8 @@ def _probe(one: Comparison, asked: Mapping[str, int]) -> float:
     model, seconds = load_model(one.base.folder, one.code).to(device()), 0.0
     for suite in one.how.suites:
         began = time.perf_counter()
-        rows = score(model, one.how.tokenizer, suite, **one.how.settings | {"limit": min(PROBED, one.how.limit or PROBED)})
+        few: Any = one.how.settings | {"limit": min(PROBED, one.how.limit or PROBED)}
+        rows = score(model, one.how.tokenizer, suite, **few)
         seconds += (time.perf_counter() - began) * sum(asked[task.name] for task in suite.tasks) / max(1, len(rows))
     return seconds
 

@@ -69,8 +69,9 @@ def logged(model: Any, tokenizer: Any, name: str, folder: Path) -> None:
         built = {leaf: found for task in TASKS for leaf, found in build(task).items()}
         for leaf in built.values():
             leaf.set_fewshot_seed(SEED)
+        lm: Any = HFLM
         found: Any = evaluate(
-            HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1, logits_cache=False), built, bootstrap_iters=0
+            lm(pretrained=model, tokenizer=tokenizer, batch_size=1, logits_cache=False), built, bootstrap_iters=0
         )
     samples = found.pop("samples")
     tracker.save_results_aggregated(results=found, samples=samples)
@@ -121,8 +122,8 @@ def test_rows_are_those_that_scoring_makes(models: Any, samples: Path, facts: st
     found = taken(samples, tmp_path, facts=facts)
     assert [trial.name for trial in found.trials] == ["tuned"]
     for model, result in ((models[0], found.base), (models[1], found.trials[0])):
-        own = score(model, models[2], SUITE).sort_values(["task", "item"]).reset_index(drop=True)
-        rows = result.scores.sort_values(["task", "item"]).reset_index(drop=True)
+        own: Any = score(model, models[2], SUITE).sort_values(["task", "item"]).reset_index(drop=True)
+        rows: Any = result.scores.sort_values(["task", "item"]).reset_index(drop=True)
         same = ["task", "item", "cluster", "document_hash", "prompt_hash", "target_hash", "choice", "answer", "pool"]
         pd.testing.assert_frame_equal(rows[same], own[same])
         texts_apart = own["task"] != "pairs"  # of options that differ in their contexts the words are not written

@@ -443,10 +443,11 @@ def test_a_manifest_gives_the_full_page(typed: Typed, model_folder: Path, tmp_pa
     assert [(trial.name, trial.seed) for trial in found.trials] == [
         (arm, seed) for seed in (1, 2) for arm in ("plain", "kl:weight=0.1")
     ]
-    course = found.trials[0].trajectory
+    course: Any = found.trials[0].trajectory
     assert sorted(set(zip(course["update"], course["tokens"], strict=True))) == [(0, 0), (50, 50_000), (100, 100_000)]
     at_last = course[(course["update"] == 100) & (course["task"] == "blimp_wh_island")].set_index("item")["after"]
-    (asked,) = found.trials[0].scores.query("task == 'blimp_wh_island' and item == '3'").to_dict("records")
+    rows_of: Any = found.trials[0].scores.query("task == 'blimp_wh_island' and item == '3'")
+    (asked,) = rows_of.to_dict("records")
     assert at_last["3"] == pytest.approx(-asked["loglikelihoods"][asked["answer"]] / math.log(2))
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     for said in ("When did forgetting set in", "kl:weight=0.1", "the control", "100 k", "0.0001"):
