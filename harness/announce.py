@@ -34,7 +34,7 @@ def proposed(ready: "Ready") -> list[str]:
     from harness import marks
     from harness.tables import scoring
 
-    if found := marks.known(scoring(ready), ready.base.digest, ready.plan.options["items"]):
+    if found := marks.known(scoring(ready), ready.base.digest, ready.plan.options.get("items", "all")):
         return marks.sentences(found)
     suites = ",".join(suite.name for suite in ready.suites if suite.name != TEXT)
     asked = f" --suites {suites}{'' if ready.limit is None else f' --limit {ready.limit}'}"

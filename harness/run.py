@@ -90,7 +90,7 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
         write_plan(folder, merged(folder, stored_plan(ready, command)))
         watch.begin(len(ready.plan.trials), {t.folder: _work(ready, t) for t in trials}, _scoring(ready))
         _score_base(ready, watch)
-        for sentence in marks.keep(scoring(ready), ready.base.digest, ready.plan.options["items"]):
+        for sentence in marks.keep(scoring(ready), ready.base.digest, ready.plan.options.get("items", "all")):
             watch.note(sentence)
         _rescore(ready, watch)
         _drop(ready)

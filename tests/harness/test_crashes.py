@@ -144,9 +144,12 @@ OF_TRIAL = (
     "training.jsonl",
     "scores/text.json",
     "scores/text.parquet",
+    "drift.json",
+    "drift.parquet",
     "weights/model.safetensors",
 )
-WRITTEN = ["plan.yaml", "results.csv", "report.html", "base/result.json", "base/scores/text.json", "base/scores/text.parquet"]
+WRITTEN = ["plan.yaml", "results.csv", "report.html", "base/result.json", "base/marks.json"]
+WRITTEN += ["base/scores/text.json", "base/scores/text.parquet"]
 WRITTEN += [f"replay-share-0.5/seed-1/{name}" for name in (*OF_TRIAL, "weights/model.safetensors")]
 
 
