@@ -36,6 +36,9 @@ def score(
         bool,
         typer.Option("--trust-remote-code", help="run Python files of models named as owner/name@ and a commit's 40 digits"),
     ] = False,
+    allow_code_execution: Annotated[
+        bool, typer.Option("--allow-code-execution", help="run what models wrote, without network or files (humaneval, mbpp)")
+    ] = False,
     output: Annotated[Path | None, _option("run folder")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done and what it costs; score nothing")] = False,
 ) -> None:
@@ -62,6 +65,7 @@ def score(
                 mirrors,
                 output,
                 trust_remote_code,
+                allow_code_execution,
             )
             _score(given, dry_run)
 

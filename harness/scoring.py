@@ -45,6 +45,7 @@ class Words:
     mirrors: str | None = None
     output: Path | None = None
     code: bool = False
+    programs: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,8 @@ def compare(words: Words) -> Comparison:
     control, models = NO_CONTROL, elsewhere.checkpoints(words.models)
     if words.manifest:
         models, control = manifest.read(words.manifest)
-    asked = settings(
-        {"model": words.base, "suites": words.suites, "mirrors": words.mirrors, "limit": words.limit}, "harness score"
-    )
+    given = {"model": words.base, "suites": words.suites, "mirrors": words.mirrors, "limit": words.limit}
+    asked = settings(given | {"allow_code_execution": words.programs}, "harness score")
     suites = lookup.named(asked)
     base = locate(words.base)
     code = words.code and elsewhere.carries_code(elsewhere.place(words.base, words.code))
