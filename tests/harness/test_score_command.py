@@ -193,6 +193,7 @@ def test_a_dry_run_says_the_price_and_writes_nothing(typed: Typed, model_folder:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_grows_by_models_and_refuses_what_does_not_belong(typed: Typed, model_folder: Path, tmp_path: Path) -> None:
     one, two = other(model_folder, tmp_path / "one"), other(model_folder, tmp_path / "two", 2)
     assert typed(one)[0] == 0
@@ -243,6 +244,7 @@ def test_names_that_cannot_stand_are_refused(words: list[str], says: str) -> Non
     assert str(error.value) == says
 
 
+@pytest.mark.slow
 def test_models_that_are_not_there_or_not_of_this_base_are_refused(typed: Typed, model_folder: Path, tmp_path: Path) -> None:
     lora = adapter(model_folder, tmp_path / "lora", "org/elsewhere")
     code, out, _ = typed(lora)
@@ -333,6 +335,7 @@ def test_remote_code_needs_a_commit(word: str, typed: Typed) -> None:
     assert f"--trust-remote-code runs Python files of {word}, which no commit pins" in err
 
 
+@pytest.mark.slow
 def test_remote_code_of_a_commit_is_run_where_it_was_asked_for(
     typed: Typed, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +431,7 @@ def test_columns_of_a_manifest_are_known(head: str, says: str, tmp_path: Path) -
     assert str(error.value) == f"{tmp_path / 'arms.csv'}{says}"
 
 
+@pytest.mark.slow
 def test_a_manifest_gives_the_full_page(typed: Typed, model_folder: Path, tmp_path: Path) -> None:
     """Control, seeds, frontier, and the course of trainings of which several steps are there."""
     rows = []
@@ -481,6 +485,7 @@ def test_what_cannot_be_asked_is_refused(typed: Typed, tmp_path: Path, monkeypat
 README = Path(__file__).parents[2] / "README.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["out/checkpoint-900", "--manifest", "--lm-eval-samples"])
 def test_the_examples_of_the_readme_run(
     form: str, model_folder: Path, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
