@@ -7,8 +7,8 @@ most 50,304 entries. The model is a GPT-NeoX of 70M parameters with random weigh
 seed are scored by HFLM with its default cache of logits and without, at batches of 1, 8, 16 and 64; then, in rounds, by this
 scorer and by HFLM at the best batch of each. Times are medians over rounds, of the wall and of the processor (which other
 programs disturb less), tokenising included. Building requests is left out, and so is what this scorer does once a model:
-comparing a packed row with plain passes. Memory is the peak of a process of its own above what it held before the first request,
-that comparison included.
+comparing a packed row with plain passes. Memory is the peak of a process of its own above what it held before the first
+request, that comparison included.
 """
 
 import json
@@ -35,7 +35,7 @@ from harness.suite import Task
 HFLM: Any = Stock  # lm-eval's registry hides the type
 
 BATCHES = (1, 8, 16, 64)
-ITEMS = {"hellaswag": 12, "blimp": 240, "pubmedqa": 5, "wikitext": 1, "letters": 6}
+ITEMS = {"hellaswag": 12, "blimp": 180, "pubmedqa": 4, "wikitext": 1, "letters": 5}
 """Items of each task; letters: endings of HellaSwag listed, and answered by one letter."""
 CACHES = {"HFLM": True, "HFLM without its cache": False}
 LETTERS = {

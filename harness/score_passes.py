@@ -29,7 +29,8 @@ class Products(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is functional.linear and not kwargs and torch.backends.mkldnn.is_available():
-            given, weight, bias = (*args, None)[:3]
+            given, weight = args[:2]
+            bias = args[2] if len(args) > 2 else None
             if given.device.type == "cpu" and given.dtype == weight.dtype == torch.float32 and given.numel():
                 return torch.ops.mkldnn._linear_pointwise(given, weight, bias, "none", [], "")
         return func(*args, **(kwargs or {}))
