@@ -81,7 +81,8 @@ def _score(words: "Words", dry_run: bool) -> None:
     from rich.console import Console
 
     from harness.announce import about, several
-    from harness.scoring import compare, price, run, settle, stored
+    from harness.gathered import settle
+    from harness.scoring import compare, price, run, stored
     from harness.watching import Terminal
 
     one = compare(words)

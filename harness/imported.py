@@ -12,9 +12,9 @@ from harness import registry
 from harness.elsewhere import RESERVED
 from harness.errors import InputError
 from harness.files import owned, write_facts, write_json, writing
+from harness.gathered import NO_CONTROL, plan_of, settle, trial_folder, versions, write_results
 from harness.plan import digest, file_digest
 from harness.record import SCORE_COLUMNS, write_plan
-from harness.scoring import NO_CONTROL, plan_of, settle, trial_folder, versions, write_results
 from harness.suite import Suite, Task
 
 OWN = "lm_eval"

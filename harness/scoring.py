@@ -4,33 +4,26 @@ The base is scored first, then every checkpoint on the same items; one that fail
 Of several steps of a training the last is compared, and every step is a point of its course.
 """
 
-import datetime
-import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from harness import bos, elsewhere, lookup, manifest, marks
 from harness.drifted import keep_drift_from
 from harness.elsewhere import Checkpoint, Found
-from harness.errors import HarnessError, InputError, RecordError, said
+from harness.errors import HarnessError, InputError, said
 from harness.files import owned, read_json, write_facts, writing
-from harness.folder import described
+from harness.gathered import NO_CONTROL, plan_of, settle, versions, write_results
 from harness.model import Base, count_parameters, load_tokenizer, locate
-from harness.plan import Arm, Part, Trial, digest, file_digest
-from harness.record import TRAJECTORY, read, read_plan, write_plan
-from harness.resolve import LIBRARIES
+from harness.plan import Arm, Part, Trial, file_digest
+from harness.record import TRAJECTORY, read, write_plan
 from harness.run import Watch
 from harness.settings import settings
 from harness.stopping import insist
-from harness.suite import Suite
 from harness.tables import Scoring, fill, wanting
-
-NO_CONTROL = ""
 
 
 @dataclass(frozen=True)
@@ -101,11 +94,6 @@ def compare(words: Words) -> Comparison:
     return Comparison(base, how, found, control, code)
 
 
-def versions() -> dict[str, str]:
-    """Of what scores depend on."""
-    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
-
-
 def stored(one: Comparison, command: str) -> dict[str, Any]:
     """plan.yaml: what a report needs to know. What is not known of the trainings is absent."""
     return plan_of(
@@ -125,72 +113,6 @@ def stored(one: Comparison, command: str) -> dict[str, Any]:
 
 def _model(one: Checkpoint, made: str) -> dict[str, Any]:
     return {"arm": one.arm, "seed": one.seed, "path": one.word, "digest": made, **one.told}
-
-
-def plan_of(
-    base: Mapping[str, Any], models: Sequence[Mapping[str, Any]], suites: Sequence[Suite], more: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The plan of models that were not trained here."""
-    arms = list(dict.fromkeys(model["arm"] for model in models))
-    last = {arm: max(model.get("step") or 0 for model in models if model["arm"] == arm) for arm in arms}
-    return {
-        "fingerprint": digest(["checkpoints", base["digest"]]),
-        "commands": [more["command"]],
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "arms": arms,
-        "seeds": sorted({model["seed"] for model in models}),
-        "base": dict(base),
-        "models": [dict(model) for model in models],
-        "trainings": {arm: {"updates": updates} for arm, updates in last.items() if updates},
-        **described(suites),
-        **more,
-    }
-
-
-def settle(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
-    """The plan with the models that the folder already holds; an error where it holds something that cannot stand beside."""
-    if not (folder / "plan.yaml").is_file():
-        if folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
-            raise InputError(f"{folder} exists and is no run folder; give --output a new or an empty one")
-        return plan
-    before, other = read_plan(folder), "give --output another folder, or delete it"
-    if "models" not in before:
-        raise InputError(f"{folder} holds a run whose arms were trained there; {other}")
-    if before["fingerprint"] != plan["fingerprint"]:
-        raise InputError(f"the models of {folder} stand against {before['base']['name']}; {other}")
-    for key in ("control", "options"):
-        if before[key] != plan[key]:
-            raise InputError(f"{folder} was scored with {key} {before[key] or 'none'}, now {plan[key] or 'none'}; {other}")
-    if missing := sorted(set(before["suites"]) - set(plan["suites"])):
-        raise InputError(f"{folder} was scored on {', '.join(missing)} too; name all of its suites with --suites, or {other}")
-    return _grown(folder, before, plan)
-
-
-def _grown(folder: Path, before: Mapping[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
-    here = {(model["arm"], model["seed"], model.get("step")): model for model in plan["models"]}
-    there = {(model["arm"], model["seed"], model.get("step")): model for model in before["models"]}
-    for key in here.keys() & there.keys():
-        if here[key]["digest"] != there[key]["digest"]:
-            raise RecordError(
-                f"{folder / trial_folder(*key[:2])} holds scores of other weights than {here[key]['path']} has now; "
-                f"delete that folder and {folder / 'plan.yaml'}, name the model otherwise (NAME=PATH), or give another --output"
-            )
-    models = [*plan["models"], *(model for key, model in there.items() if key not in here)]
-    commands = [*(each for each in before["commands"] if each not in plan["commands"]), *plan["commands"]]
-    kept = {
-        "created": before["created"],
-        "commands": commands,
-        "notes": list(dict.fromkeys([*plan["notes"], *before["notes"]])),
-    }
-    arms = plan["arms"] + [arm for arm in before["arms"] if arm not in plan["arms"]]
-    seeds = sorted({*plan["seeds"], *before["seeds"]})
-    trainings = {**before["trainings"], **plan["trainings"]}
-    return plan | kept | {"models": models, "arms": arms, "seeds": seeds, "trainings": trainings}
-
-
-def trial_folder(arm: str, seed: int) -> str:
-    """Where an arm's scores lie."""
-    return Trial(Arm((Part(arm),)), seed).folder
 
 
 def missing(one: Comparison) -> list[Trial]:
@@ -332,11 +254,3 @@ def _course(one: Comparison, key: Trial) -> Iterator[tuple[str, str]]:
     with writing(path) as beside:
         rows.to_parquet(beside, index=False)
     yield TRAJECTORY, file_digest(path)
-
-
-def write_results(folder: Path) -> None:
-    """results.csv of a folder."""
-    from harness.results import results
-
-    with writing(folder / "results.csv") as beside:
-        results(read(folder)).to_csv(beside, index=False)

@@ -18,6 +18,7 @@ LAYERS = [
     ["cli_ends"],
     ["announce", "describe", "new", "watching", "making", "importance"],
     ["scoring", "imported"],
+    ["gathered"],
     ["run"],
     ["marks", "drifted"],
     ["tables"],
@@ -121,7 +122,8 @@ def faults(path: Path) -> list[str]:
         if other in {n.split(".")[0] for n in names} and package not in place and not short.startswith(tuple(place.split()))
     ]
     if package == "harness":
-        found += [(other, "harness alone") for other in ours(names, "strategies", "suites", "reports") if not short.startswith("cli")]
+        above = set() if short.startswith("cli") else ours(names, "strategies", "suites", "reports")
+        found += [(other, "harness alone") for other in above]
         lower = [other for other in ours(names, "harness") if layer(other) < layer(name)]
         found += [(other, "what stands below it: " + " > ".join(" ".join(each) for each in LAYERS)) for other in lower]
         if short in FIGURES:
