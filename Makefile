@@ -6,7 +6,7 @@ export TOKENIZERS_PARALLELISM := false
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope
 
-.PHONY: run test slow check bench bench-train validate clean
+.PHONY: run test slow check bench bench-train bench-score validate clean
 
 run: .venv/installed
 	$(BIN)/harness run --strategies kl,ewc,replay
@@ -34,6 +34,10 @@ bench: .venv/installed-test
 # The loop beside transformers' Trainer and a bare loop: docs/training.md.
 bench-train: .venv/installed-test
 	$(BIN)/python benchmarks/train.py
+
+# Scoring beside lm-eval's HFLM, on local files of its tasks: docs/scoring.md.
+bench-score: .venv/installed-test
+	$(BIN)/python benchmarks/score.py $(DATA) $(TOKENIZER)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; type make PYTHON=python3.11")'
