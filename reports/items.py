@@ -1,6 +1,5 @@
 """Which answers changed? Counts of items that flipped, and a few questions that the base knew and the control lost."""
 
-import hashlib
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -95,19 +94,19 @@ def _lost(study: fg.Study, sample: Sample) -> list[Scored]:
     picks = [i for i in range(len(sample.items)) if sample.before[i] > 0.5 and not right[study.lead][i]]
     shares = {i: sum(bool(flags[i]) for flags in right.values()) / len(right) for i in picks}
     picks = sorted(picks, key=lambda i: (abs(shares[i] - 0.5), i))[:EXAMPLES]
-    suite = study.record.tasks[sample.task]["suite"]
-    hidden = suite in (study.record.plan.get("sensitive") or ())
+    kept = study.record.tasks[sample.task]["suite"] in (study.record.plan.get("sensitive") or ())
     tables = {arm: study.rows[arm, seed][sample.task] for arm, seed in seeds.items()}
     return [
-        (place, abs(shares[i] - 0.5), _row(study, sample.task, sample.items[i], tables, hidden))
-        for place, i in enumerate(picks)
+        (place, abs(shares[i] - 0.5), _row(study, sample.task, sample.items[i], tables, kept)) for place, i in enumerate(picks)
     ]
 
 
-def _row(study: fg.Study, task: str, item: str, tables: dict[str, pd.DataFrame], hidden: bool) -> tuple[str | Cell, ...]:
+def _row(study: fg.Study, task: str, item: str, tables: dict[str, pd.DataFrame], kept: bool) -> tuple[str | Cell, ...]:
+    """A question of the table; `kept`: its suite is kept off pages. Of a task that is, rows hold no words at all."""
     rows = {arm: table.loc[[item]].to_dict("records")[0] for arm, table in tables.items()}
     asked = next(iter(rows.values()))
-    prompt = _hidden(item, str(asked["prompt"])) if hidden else words.short(str(asked["prompt"]))
+    hidden = kept or not (asked["prompt"] or len(asked["options"]))
+    prompt = _hidden(item, str(asked["prompt_hash"])) if hidden else words.short(str(asked["prompt"]))
     cells = [_given(rows[arm], hidden) if arm in rows else words.NOTHING for arm in study.arms]
     return (task, prompt, _option(asked, asked["answer"], hidden), *cells)
 
@@ -127,6 +126,6 @@ def _option(row: Mapping[Hashable, Any], which: Any, hidden: bool) -> str:
     return words.short(str(options[number]), 60) if named else f"option {number + 1}"
 
 
-def _hidden(item: str, text: str) -> str:
-    """A text that is kept off the page: its item, length and digest."""
-    return f"item {item}, {len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+def _hidden(item: str, digest: str) -> str:
+    """A question that is kept off the page: its item, and the beginning of its digest."""
+    return f"item {item}, sha256 {digest[:12]}"

@@ -9,11 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness import record
-from harness.forgetting import Study
-from reports import page, tradeoff
+from harness.forgetting import LOST, Study
+from reports import items, page, tradeoff
 from reports.words import clean
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -181,7 +182,21 @@ def test_sensitive_suites_keep_their_texts_off_the_page(tmp_path: Path, fabricat
     recipe = fabricate.Recipe(seeds=(0,), plan={"sensitive": ["world_general"]})
     text = page.write(fabricate.run_folder(tmp_path, recipe)).read_text(encoding="utf-8")
     assert "Question" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
-    assert "characters, sha256" in text
+    assert "sha256 prompt-" in text
+
+
+def test_questions_without_words_in_their_rows_are_told_by_their_own_digests(tmp_path: Path, fabricate: Any) -> None:
+    """Of a sensitive task no words are stored, so that a digest of what is there would be that of nothing, for all alike."""
+    folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,)))
+    for path in folder.rglob("scores/*.parquet"):
+        rows = pd.read_parquet(path)
+        rows.assign(prompt="", options=[[]] * len(rows)).to_parquet(path)
+    study = Study(record.read(folder))
+    (table,) = items.examples(study, study.tasks(LOST))
+    asked = [str(row[1]) for row in table.rows]
+    assert len(set(asked)) == len(asked) > 3
+    assert all(re.fullmatch(r"item (\S+), sha256 prompt-.*", question) for question in asked)
+    assert {str(row[2]).split()[0] for row in table.rows} == {"option"}
 
 
 def test_the_same_run_gives_the_same_page(run: Path) -> None:
