@@ -1,5 +1,6 @@
 """A plan in words, before it is run: what is compared, what was decided, and what is still to be done."""
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ from harness.lookup import TEXT
 
 if TYPE_CHECKING:
     from harness.resolve import Ready
+    from harness.settings import Settings
 
 
 def announced(ready: "Ready") -> Iterator[str]:
@@ -29,18 +31,20 @@ def announced(ready: "Ready") -> Iterator[str]:
     yield f"to do: {trained}, {several(found.scorings, 'scoring')}{scoring}"
 
 
-def proposed(ready: "Ready") -> list[str]:
+def proposed(ready: "Ready", asked: "Settings") -> list[str]:
     """Which tasks can show forgetting on this base, where its scores are there; else what would score it alone."""
     from harness import marks
     from harness.tables import scoring
 
     if found := marks.known(scoring(ready), ready.base.digest, ready.plan.options.get("items", "all")):
         return marks.sentences(found)
-    suites = ",".join(suite.name for suite in ready.suites if suite.name != TEXT)
-    asked = f" --suites {suites}{'' if ready.limit is None else f' --limit {ready.limit}'}"
+    words = {"base": ready.base.name, "suites": ",".join(word for word in asked.suites or () if word != TEXT)}
+    words |= {"limit": asked.limit, "mirrors": asked.mirrors}
+    typed = [word for name, value in words.items() if value for word in (f"--{name}", str(value))]
+    typed += ["--allow-code-execution"] if asked.allow_code_execution else []
     return [
         "which tasks can show forgetting is known once the base is scored, and said before anything is trained; "
-        f"`harness score --base {ready.base.name}{asked}` scores it alone"
+        f"`{shlex.join(['harness', 'score', *typed])}` scores it alone"
     ]
 
 

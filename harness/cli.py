@@ -124,7 +124,7 @@ def run(
     with heeded():
         asked = ask(plan, {name: value for name, value in typed.items() if value not in (None, [])})
         ready = resolve(asked)
-        _say_plan(ready, asked.dry_run)
+        _say_plan(ready, asked)
         if not asked.dry_run:
             _run(ready)
 
@@ -140,12 +140,12 @@ def _fail_early(typed: dict[str, Any]) -> None:
                 find("strategies", part.name)
 
 
-def _say_plan(ready: "Ready", proposing: bool) -> None:
+def _say_plan(ready: "Ready", asked: "Settings") -> None:
     from harness.announce import announced, proposed
     from harness.folder import refuse_foreign
 
     refuse_foreign(ready, ready.folder)
-    for line in (*announced(ready), *(proposed(ready) if proposing else ())):
+    for line in (*announced(ready), *(proposed(ready, asked) if asked.dry_run else ())):
         say(line)
 
 

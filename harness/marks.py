@@ -27,14 +27,14 @@ MARKS = "marks.json"
 
 def keep(asked: Scoring, base: str, items: str) -> list[str]:
     """Write the marks of a base that is scored; the sentences about them. `base` is its digest, `items` which of them count."""
-    found = _of_rows(asked, items)
-    write_facts(asked.folder / "base" / MARKS, found)
-    for suite in asked.suites:
-        with contextlib.suppress(OSError):  # a full disk is no reason to stop
-            write_facts(
-                _kept(asked, base, items, suite), {task.name: found[task.name] for task in suite.tasks if task.name in found}
-            )
-    return sentences(found)
+    made = {which: _of_rows(asked, which) for which in ("all", "test")}  # a run that counts the others may come later
+    write_facts(asked.folder / "base" / MARKS, made[items])
+    for which, found in made.items():
+        for suite in asked.suites:
+            with contextlib.suppress(OSError):  # a full disk is no reason to stop
+                marks = {task.name: found[task.name] for task in suite.tasks if task.name in found}
+                write_facts(_kept(asked, base, which, suite), marks)
+    return sentences(made[items])
 
 
 def known(asked: Scoring, base: str, items: str) -> Marks | None:

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness import cli, record
+from harness import cli, mirrors, record
 from harness.elsewhere import checkpoints
 from harness.errors import InputError
 from harness.manifest import read
@@ -191,6 +193,37 @@ def test_a_dry_run_says_the_price_and_writes_nothing(typed: Typed, model_folder:
     assert code == 0
     assert "to do: 2 models, 8 items each, less than a minute" in out
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_dry_run_proposes_can_be_typed_and_tells_which_tasks_show_forgetting(
+    suite: Path, model_folder: Path, text_file: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """Also of a suite file, whose name is no word of --suites, behind mirrors, and for a run that keeps items to choose by."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(mirrors.VARIABLE, "")
+    monkeypatch.chdir(tmp_path)
+    Path("my mirrors.yaml").write_text("models: {}")
+
+    def said(*words: Any) -> str:
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert end.value.code == 0, err
+        return out
+
+    flags = ["--suites", suite, "--mirrors", "my mirrors.yaml", "--limit", 30, "--allow-code-execution", "--dry-run"]
+    flags += ["--length", 16, "--batch", 4, "--seeds", 1, "--tokens", "1k", "--strategies", "none"]
+    asked = ["run", "--model", model_folder, "--new", text_file, *flags]
+    command = re.findall("`(harness score .*)`", said(*asked))[0]
+    assert "scores it alone" in said(*asked, "--items", "test")
+    words = ["--base", model_folder, "--suites", suite, "--limit", 30, "--mirrors", "my mirrors.yaml", "--allow-code-execution"]
+    assert shlex.split(command) == ["harness", "score", *map(str, words)]
+    said(*shlex.split(command)[1:])
+    for more in ([], ["--items", "test"]):
+        told = said(*asked, *more)
+        assert "scores it alone" not in told
+        assert "blimp_wh_island" in told
 
 
 @pytest.mark.slow
