@@ -61,8 +61,8 @@ def held(tokenizer: Any, corpus: Corpus, length: int) -> Any:
     return pack(tokenizer, corpus.read("validation"), length, Cache(cache() / "rows", f"{corpus.key}/validation"))
 
 
-def named(asked: Settings) -> list[Suite]:
-    """The suites asked for by a word each, where all that they, the models and the texts need of the hub is to be had."""
+def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:
+    """The suites asked for by a word each, where all that they, the models (and `more`) and the texts need is to be had."""
     mirrors.use(asked.mirrors)
     known = [_score().completed(suite) for suite in _named_suites([word for word in asked.suites or () if word != TEXT])]
     made = [_score().permitted(suite, asked.allow_code_execution) for suite in known]
@@ -70,7 +70,7 @@ def named(asked: Settings) -> list[Suite]:
 
     words = [word for name in (NEW, OLD, TASK) if (word := getattr(asked, name)) not in (None, *registry.installed("corpora"))]
     texts = {word: hub[0] for word in words if (hub := on_hub(mirrors.corpus(word)))}
-    _score().refuse_missing(made, filter(None, (asked.model, asked.reference, asked.instruct)), texts)
+    _score().refuse_missing(made, filter(None, (asked.model, asked.reference, asked.instruct, *more)), texts)
     return made
 
 

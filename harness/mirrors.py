@@ -5,7 +5,7 @@
       nyu-mll/blimp/wh_island: {train: blimp/wh_island.jsonl}      # owner/name/configuration
       cais/mmlu: mmlu                                              # a folder: a copy of the repository, or of save_to_disk
     models:
-      HuggingFaceTB/SmolLM2-135M: models/smollm
+      HuggingFaceTB/SmolLM2-135M: models/smollm                    # or owner/name@revision, which stands for that alone
 
 Paths are relative to the file. One file is read, the first there is of `--mirrors FILE`, HARNESS_MIRRORS and `mirrors.yaml` in
 the current folder. What stands in it is never asked of the hub.
@@ -34,7 +34,7 @@ def _hub(pattern: str, what: str) -> AfterValidator:
 
 
 Dataset = Annotated[str, _hub(r"[\w.-]+(/[\w.-]+){1,2}", "owner/name or owner/name/configuration")]
-Model = Annotated[str, _hub(r"[\w.-]+/[\w.-]+", "owner/name")]
+Model = Annotated[str, _hub(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", "owner/name or owner/name@revision")]
 Splits = Annotated[dict[str, str], Field(min_length=1)]
 
 

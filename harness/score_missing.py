@@ -177,12 +177,13 @@ def _models(names: Iterable[str]) -> Iterator[Lack]:
     """Models of the hub that are neither here nor there."""
     from huggingface_hub import HfApi, try_to_load_from_cache
 
-    for name in names:
-        plain = name.partition("@")[0]
+    for name in dict.fromkeys(names):
+        plain, _, revision = name.partition("@")
+        asked = {"revision": revision or None}
         hub = plain.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
-        if not hub or mirrors.current().model(plain) or isinstance(try_to_load_from_cache(plain, "config.json"), str):
+        if not hub or mirrors.current().model(name) or isinstance(try_to_load_from_cache(plain, "config.json", **asked), str):
             continue
-        if why := _why(lambda plain=plain: HfApi().model_info(plain, timeout=20)):
+        if why := _why(lambda plain=plain, asked=asked: HfApi().model_info(plain, **asked, timeout=20)):
             yield Lack("model", name, why)
 
 

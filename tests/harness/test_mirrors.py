@@ -89,7 +89,7 @@ def test_one_file_is_read_the_first_there_is(tmp_path: Path, monkeypatch: pytest
     [
         ("datasts: {}", "mirrors.yaml: datasts: extra inputs are not permitted; allowed: datasets, models"),
         ("datasets: {hellaswag: x}", "'hellaswag' is no name of the hub; write owner/name or owner/name/configuration"),
-        ("models: {o/n/c: x}", "'o/n/c' is no name of the hub; write owner/name"),
+        ("models: {o/n/c: x}", "'o/n/c' is no name of the hub; write owner/name or owner/name@revision"),
         ("datasets: {o/n: {}}", "datasets.o/n"),
         ("datasets: {o/n: [a]}", "datasets.o/n"),
         ("datasets: {o/n: {test: {a: b}}}", "datasets.o/n"),
@@ -275,6 +275,25 @@ def test_all_that_is_missing_stands_in_one_sentence(model_folder: Path) -> None:
     assert "blimp" not in text
     assert "o/here" not in text
     assert "\n" not in text
+
+
+def test_a_revision_that_is_here_is_not_missed_and_another_one_is(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the cache by its commit alone, as `owner/name@commit` leaves it; a mirror stands for what it names and no more."""
+    from huggingface_hub import constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    kept = tmp_path / "hub" / "models--o--model" / "snapshots" / commit / "config.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    write(models={"o/here": str(model_folder), "o/there@step100": str(model_folder)})
+    refuse_missing([], [f"o/model@{commit}", "o/here", "o/there@step100"])
+    assert locate("o/there@step100").folder == model_folder
+    for name in ("o/model@step9", "o/here@step100", "o/there"):
+        with pytest.raises(InputError, match=f"the model {name} "):
+            refuse_missing([], [name])
 
 
 def test_a_mistyped_file_is_no_text_of_the_hub(model_folder: Path) -> None:
