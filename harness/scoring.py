@@ -83,7 +83,7 @@ def compare(words: Words) -> Comparison:
         models, control = manifest.read(words.manifest)
     given = {"model": words.base, "suites": words.suites, "mirrors": words.mirrors, "limit": words.limit}
     asked = settings(given | {"allow_code_execution": words.programs}, "harness score")
-    suites = lookup.named(asked)
+    suites = lookup.named(asked, [model.word for model in models])
     base = locate(words.base)
     code = words.code and elsewhere.carries_code(elsewhere.place(words.base, words.code))
     tokenizer = load_tokenizer(base.folder, code)
