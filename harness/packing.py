@@ -15,6 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+WIDE = 2**14
+"""Tokens of the widest row that is made because requests share a long beginning: its mask takes 1 GiB in fp32."""
+
 
 class Request(NamedTuple):
     """Tokens that are fed, and those that are scored: the last of them is predicted by the last that is fed."""
@@ -92,7 +95,7 @@ def shared(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def pack(requests: Sequence[Request], budget: int) -> list[Row]:
-    """Rows of about `budget` tokens, and of three times its longest request where more than half is shared.
+    """Rows of about `budget` tokens, and of three times its longest request, at most WIDE, where more than half is shared.
 
     A row that is full is cut in its second half, where the request before shares least: what two rows share is read twice.
     """
@@ -117,7 +120,7 @@ def _reach(fed: Sequence[Sequence[int]], common: Sequence[int], first: int, budg
     for at in range(first + 1, len(fed)):
         new = len(fed[at]) - common[at]
         longest = max(longest, len(fed[at]))
-        if size + new > (max(budget, 3 * longest) if common[at] > new else budget):
+        if size + new > (max(budget, min(3 * longest, WIDE)) if common[at] > new else budget):
             return cut if least is not None and common[at] > least else at
         if 2 * size >= budget and (least is None or common[at] <= least):
             cut, least = at, common[at]

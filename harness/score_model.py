@@ -132,8 +132,11 @@ class Scorer(Generates):
     def _rows(self, requests: list[Request]) -> list[Row]:
         """Packed rows, or plain ones where the model does not read packed ones as it should."""
         rows = pack(requests, self._decision.passes.budget)
-        shared = [requests[read.number] for row in rows if row.branches for read in row.reads]
-        why = self._decision.obstacle(max(shared, key=lambda asked: (len(asked.fed), asked.fed))) if shared else ""
+        why, forked = "", [row for row in rows if row.branches]
+        if forked:
+            shared = [requests[read.number] for row in forked for read in row.reads]
+            longest = max(shared, key=lambda asked: (len(asked.fed), asked.fed))
+            why = self._decision.obstacle(longest, max(len(row.tokens) for row in forked))
         self.path = f"plain: {why}" if why else "packed"
         return alone(requests) if why else rows
 

@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 ROUNDING = 4
 """The same in half precision: so many of its rounding steps at the size of the largest log-probability."""
 SHARED, OTHERS, TAIL = 8, 3, 8
-"""The compared row: requests beside the longest, how many of its tokens they begin with, and how many of their own follow."""
+"""The compared row: how many of the longest request's tokens others begin with, how many of them are short, and how short."""
 
 
 def limits(model: Any) -> Iterator[tuple[int, str]]:
@@ -61,27 +61,27 @@ class Decision:
     def __init__(self, passes: Passes) -> None:
         self.passes = passes
         self.limits = list(limits(passes.model))
-        self.compared = 0
-        """Tokens of the longest request for which packed was found to be plain."""
+        self.compared = (0, 0)
+        """Tokens of the longest request, and of the widest row, for which packed was found to be plain."""
         self.fault = ""
 
-    def obstacle(self, longest: Request) -> str:
-        """Why requests as long as this one are not packed; empty: they are."""
-        size = len(longest.fed)
+    def obstacle(self, longest: Request, width: int) -> str:
+        """Why requests as long as this one, in rows of at most `width` tokens, are not packed; empty: they are."""
+        size, (seen, wide) = len(longest.fed), self.compared
         for limit, why in self.limits:
             if size > limit:
                 return why
-        if size > self.compared and not self.fault:
-            self.fault = self._compare(longest)
-            self.compared = size
+        if (size > seen or width > wide) and not self.fault:
+            self.fault = self._compare(longest, width)
+            self.compared = (max(size, seen), max(width, wide))
         return self.fault
 
-    def _compare(self, longest: Request) -> str:
-        """What is wrong with a packed row that holds the longest request and others that share its beginning."""
-        requests = probe(longest, self.passes.vocabulary)
+    def _compare(self, longest: Request, width: int) -> str:
+        """What is wrong with a packed row so wide that holds the longest request and others that share its beginning."""
+        requests = probe(longest, self.passes.vocabulary, width)
         plain = torch.cat([nats for nats, _ in self.passes.score([[row] for row in alone(requests)], requests)])
         try:
-            rows = pack(requests, 2 * len(longest.fed) + OTHERS * TAIL)
+            rows = pack(requests, sum(len(asked.fed) for asked in requests))
             packed = torch.cat([nats for nats, _ in self.passes.score([[row] for row in rows], requests)])
         except Exception as error:  # whatever a model says of a mask that it does not know
             return f"it refuses a mask ({type(error).__name__})"
@@ -96,11 +96,17 @@ def tolerance(dtype: torch.dtype, largest: float) -> float:
     return max(TOLERANCE, ROUNDING * torch.finfo(dtype).eps * largest if dtype != torch.float32 else 0.0)
 
 
-def probe(longest: Request, vocabulary: int) -> list[Request]:
-    """The longest request, and others behind it in a row that leave it early, one after another."""
-    found = [longest]
-    for other in range(OTHERS):
-        begin = longest.fed[: min(SHARED + other, len(longest.fed) - 1)]
-        tail = tuple((vocabulary - 1 - other - 7 * at) % vocabulary for at in range(TAIL))
-        found.append(Request((*begin, *tail), (*tail[1:], tail[0])))
+def probe(longest: Request, vocabulary: int, width: int) -> list[Request]:
+    """The longest request, and others in a row with it that leave it early, so many that the row has `width` tokens.
+
+    Of some models a place that is far from another in the row counts as far, whatever its position: local windows (GPT-Neo).
+    """
+    found, size, held = [longest], len(longest.fed), len(longest.fed)
+    while len(found) <= OTHERS or held < width:
+        other = len(found) - 1
+        begin = longest.fed[: min(SHARED + other % OTHERS, size - 1)]
+        own = TAIL if other < OTHERS else max(TAIL, size - len(begin))
+        tail = tuple((vocabulary - 1 - other - 7 * at) % vocabulary for at in range(own))
+        found.append(Request((*begin, *tail), (*tail[1 - TAIL :], tail[0])))
+        held += own
     return found

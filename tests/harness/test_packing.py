@@ -99,6 +99,12 @@ def test_a_context_longer_than_the_budget_is_read_once() -> None:
     assert len(row.tokens) == 604
 
 
+def test_no_row_is_made_so_wide_that_its_mask_fills_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.packing.WIDE", 1000)
+    requests = [Request((*range(600), *range(1000 * part, 1000 * part + 300)), (0,)) for part in range(1, 4)]
+    assert [len(row.tokens) for row in pack(requests, 512)] == [900] * 3, "and not 1,500 of which 1,200 are read twice"
+
+
 def test_a_full_row_is_cut_between_contexts() -> None:
     """Not between the options of one: its context would be read twice."""
     requests = [Request((item, *range(50, 70), option), (0,)) for item in range(6) for option in range(4)]

@@ -20,7 +20,7 @@ from harness.record import PATHS
 from harness.score import score
 from harness.score_encode import encode
 from harness.score_model import Scorer
-from harness.score_passes import Pile
+from harness.score_passes import Pile, Products, _product
 from harness.score_paths import tolerance
 from harness.score_state import quiet
 from harness.score_tasks import build, subset
@@ -262,6 +262,34 @@ def test_a_model_that_refuses_a_mask(tokenizer: Any) -> None:
 
     model.model.forward = forward
     assert agree(model, tokenizer) == "plain: it refuses a mask (ValueError)"
+
+
+NEO = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "vocab_size": 330, "attention_types": [[["local"], 2]], **ENDS}
+
+
+@pytest.mark.parametrize(
+    ("places", "why"),
+    [(1024, "plain: a packed row differed from plain passes by"), (4 * LENGTH, "plain: it refuses a mask (RuntimeError)")],
+    ids=["far in the row is far", "the row is longer than its table of distances"],
+)
+def test_rows_as_wide_as_those_that_are_read_are_compared(places: int, why: str, tokenizer: Any) -> None:
+    """GPT-Neo's local window counts places of a row: a row of the longest request and few others would fit it."""
+    model = built(tf.GPTNeoConfig(max_position_embeddings=places, window_size=2 * LENGTH, **NEO))
+    assert agree(model, tokenizer).startswith(why)
+
+
+def test_products_are_torchs_own_where_onednn_has_none(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its product is no promise of torch's: gone, or with other arguments, or of another meaning."""
+    for other in (None, lambda given, weight: given, lambda given, *_: given):
+        monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", other, raising=False)
+        assert _product() is None
+        assert agree(built(PACKED["llama"]()), tokenizer) == "packed"
+
+
+def test_products_are_autocasts_where_it_is_on() -> None:
+    given, weight = torch.randn(3, 4), torch.nn.Parameter(torch.randn(5, 4))
+    with torch.autocast("cpu", torch.bfloat16), Products():
+        assert torch.nn.functional.linear(given, weight).dtype == torch.bfloat16
 
 
 def shifted(pile: Pile, row: Row, states: Tensor) -> None:
