@@ -100,26 +100,27 @@ def _batches(windows: Sequence[Window]) -> Iterator[list[Window]]:
 
 def _compare(base: Objective, model: Objective, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
     """Owners (n,) of the scored tokens of a batch, and their SUMS (n, 4) in float64."""
-    width = max(len(context) + len(scored) for _, context, scored in batch)
-    rows = [context + scored + [0] * (width - len(context) - len(scored)) for _, context, scored in batch]
+    fed = [[*context, *scored][:-1] for _, context, scored in batch]  # a model reads no more than that at once
+    width = max(map(len, fed))
     device = next(base.parameters()).device
-    tokens = torch.tensor(rows, device=device)  # (B, T)
+    tokens = torch.tensor([row + [0] * (width - len(row)) for row in fed], device=device)  # (B, T)
     places = [
-        (row, at, owner)
+        (row, at, owner, target)
         for row, (owner, context, scored) in enumerate(batch)
-        for at in range(len(context) - 1, len(context) + len(scored) - 1)
+        for at, target in enumerate(scored, len(context) - 1)
     ]
-    where = torch.tensor(places, device=device).T  # (3, n)
-    targets = tokens[where[0], where[1] + 1]  # (n,)
+    where = torch.tensor(places, device=device).T  # (4, n)
     states = [_states(each, tokens)[where[0], where[1]] for each in (base, model)]  # 2 of (n, D)
-    parts = zip(*(found.split(base.size) for found in (*states, targets)), strict=True)
+    parts = zip(*(found.split(base.size) for found in (*states, where[3])), strict=True)
     return where[2], torch.cat([_sums(base, model, *part) for part in parts])
 
 
 def _states(of: Objective, tokens: Tensor) -> Tensor:
-    """(B, T-1, D) hidden states at the predicted positions; logits where the head alone does not make them."""
-    hidden, logits = of.states(tokens)
-    return hidden if logits is None else logits
+    """(B, T, D) last hidden states; (B, T, V) logits where the head alone does not make them."""
+    built: Any = of.model
+    if of.bend is None:
+        return built(input_ids=tokens, use_cache=False).logits
+    return built.base_model(input_ids=tokens, use_cache=False).last_hidden_state
 
 
 def _sums(base: Objective, model: Objective, first: Tensor, second: Tensor, targets: Tensor) -> Tensor:

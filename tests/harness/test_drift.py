@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from harness import drift
 from harness.drift import divergence, measure, texts
@@ -121,6 +121,19 @@ def test_sums_over_documents_are_those_of_whole_logits(base: nn.Module, arm: nn.
         assert row["before"] == pytest.approx(before, rel=1e-5)
         assert row["tokens"] == sum(len(scored) for _, _, scored in pairs)
     assert (found["forward"] > 0.01).all()
+
+
+def test_windows_as_long_as_a_table_of_positions_are_measured() -> None:
+    """A window's last token is scored and never fed: GPT-2 has no position for it."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, n_positions=LENGTH, n_embd=16, n_layer=1, n_head=2
+    )
+    model = GPT2LMHeadModel(config).eval()
+    found = rows(measure(model, model, documents()), "text")
+    assert found["tokens"].tolist() == [20, 41, 3]
+    before = -sum(float(by_hand(model, *window)[range(len(window[1])), window[1]].sum()) for window in documents()[1].windows)
+    assert found.loc["two", "before"] == pytest.approx(before, rel=1e-5)
 
 
 @pytest.mark.parametrize(("chunk", "together"), [(64, 1), (1, 64), (7, 4096)])
