@@ -6,18 +6,20 @@ and responses turned into words when they were written; both are put back, and `
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, said
 from harness.score_rows import Row, Scored, chosen_option
 from harness.suite import Suite, Task
 
 FILE = re.compile(r"samples_(.+)_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.jsonl")
 NEEDED = ("doc_id", "doc", "target", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
+HASHES = ("document_hash", "prompt_hash", "target_hash")
+Told = TypeVar("Told")
 MEANS = ("acc", "acc_norm", "exact_match", "bits_per_byte")
 """Metrics that can count where nobody said which does."""
 
@@ -33,11 +35,21 @@ def files(folder: Path) -> dict[str, Path]:
 
 def totals(folder: Path) -> dict[str, int]:
     """Task -> items that it has, of which some were asked, as the newest results say; empty where they do not."""
-    found: dict[str, int] = {}
+    return _told(folder, "n-samples", lambda each: int(each["original"]))
+
+
+def versions(folder: Path) -> dict[str, str]:
+    """Task -> version of its definition, as the newest results say; empty where they do not."""
+    return _told(folder, "versions", str)
+
+
+def _told(folder: Path, key: str, read: Callable[[Any], Told]) -> dict[str, Told]:
+    """What results say of tasks, the newest last."""
+    found: dict[str, Told] = {}
     for path in sorted(folder.glob("results_*.json")):
         try:
-            counts = json.loads(path.read_text(encoding="utf-8")).get("n-samples") or {}
-            found |= {str(task): int(each["original"]) for task, each in counts.items()}
+            facts = json.loads(path.read_text(encoding="utf-8")).get(key) or {}
+            found |= {str(task): read(each) for task, each in facts.items()}
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no results file of lm-eval ({error})") from error
     return found
@@ -54,7 +66,10 @@ def rows(suite: Suite, task: Task, path: Path, pool: int | None) -> list[Row]:
     found: list[Row] = []
     for sample in kept:
         scored = Scored(suite, task, task.name, Saved(sample, task.metric), {})
-        found += [row | {"split": "test", "pool": pool or len(kept)} for row in scored.rows([sample])]
+        try:
+            found += [row | {"split": "test", "pool": pool or len(kept)} for row in scored.rows([sample])]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise InputError(f"{path}: item {sample['doc_id']} cannot be read ({said(error)})") from error
     return found
 
 
@@ -80,10 +95,15 @@ def _samples(path: Path) -> Iterator[dict[str, Any]]:
         try:
             sample = json.loads(line)
             lacks = [name for name in NEEDED if name not in sample]
+            json.dumps(sample, ensure_ascii=False).encode()  # half a character cannot be kept
         except (ValueError, TypeError) as error:
             raise InputError(f"{path}:{number} is no JSON ({error})") from error
         if lacks:
             raise InputError(f"{path}:{number} is no sample of lm-eval's --log_samples: it has no {lacks[0]}")
+        if unpaired := [
+            name for name in NEEDED if name.endswith("_hash") and not (isinstance(sample[name], str) and sample[name])
+        ]:
+            raise InputError(f"{path}:{number}: {unpaired[0]} is {sample[unpaired[0]]!r}; items are paired by it")
         empty = False
         try:
             yield _restored(sample)
@@ -101,7 +121,7 @@ def _restored(sample: dict[str, Any]) -> dict[str, Any]:
     asked = [tuple(each) for each in given]
     if len(asked[0]) == 2 and isinstance(asked[0][1], str):  # log-likelihoods; what was generated stays as it is
         sample["resps"] = [[(float(answer[0][0]), str(answer[0][1]) == "True")] for answer in sample["resps"]]
-    return sample | {"arguments": asked}
+    return sample | {"arguments": asked, "metrics": [str(name) for name in sample["metrics"]]}
 
 
 @dataclass(frozen=True)
@@ -136,25 +156,31 @@ class Saved:
         return [option[1:] if spaced else option for option in options]
 
     def doc_to_target(self, document: Any) -> list[int]:
-        """The right option, as the target says, or as can be told from whether the choice was right."""
+        """The right option, as the target says (lm-eval reads digits as a place), or by whether the choice was right."""
         choices = self.doc_to_choice(document)
         target = str(self.sample["target"])
-        for named in (target, target.removeprefix(" ")):
-            if named in choices:
-                return [choices.index(named)]
-        if target.isdecimal() and int(target) < len(choices):
-            return [int(target)]
-        nats = [float(answer[0][0]) for answer in self.sample["resps"][: len(choices)]]
-        chosen = chosen_option(nats, choices, self.metric)
+        placed = [int(target)] if target.isdecimal() and int(target) < len(choices) else []
+        found = placed + [choices.index(name) for name in (target, target.removeprefix(" ")) if name in choices]
+        if found:
+            return [next(filter(self._agrees, found), found[0])]
+        chosen = self._chosen(self.metric)
         if self.sample[self.metric] == 1:
             return [chosen]
         return [1 - chosen] if len(choices) == 2 else []
 
+    def _agrees(self, option: int) -> bool:
+        """Whether an answer is right under every metric that was written just where it is this option."""
+        written = [name for name in ("acc", "acc_norm") if name in self.sample]
+        return all((self._chosen(name) == option) == (self.sample[name] == 1) for name in written)
+
+    def _chosen(self, metric: str) -> int:
+        choices = self.doc_to_choice(None)
+        return chosen_option([float(answer[0][0]) for answer in self.sample["resps"][: len(choices)]], choices, metric)
+
 
 def unlike(before: Sequence[Row], after: Sequence[Row]) -> list[str]:
     """Items whose document, prompt or target differs, or that one side alone has."""
-    hashes = ("document_hash", "prompt_hash", "target_hash")
-    one, other = ({row["item"]: [row[name] for name in hashes] for row in each} for each in (before, after))
+    one, other = ({row["item"]: [row[name] for name in HASHES] for row in each} for each in (before, after))
     if len(one) < len(before) or len(other) < len(after):
         raise HarnessError(f"task {before[0]['task']}: an item stands twice; one run of lm-eval appended to another's file")
     return [item for item in dict.fromkeys([*one, *other]) if one.get(item) != other.get(item)]

@@ -15,6 +15,7 @@ from harness import record
 from harness.errors import HarnessError, InputError
 from harness.imported import take
 from harness.score import score
+from harness.score_samples import Saved
 from harness.score_state import quiet
 from harness.score_tasks import SEED, build
 from harness.suite import Suite, Task
@@ -134,6 +135,25 @@ def test_rows_are_those_that_scoring_makes(models: Any, samples: Path, facts: st
         assert rows["value"].tolist() == pytest.approx(own["value"].tolist(), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("target", "nats", "right", "answer"),
+    [
+        ("1", [-1, -2, -3, -4], 0.0, 1),
+        ("1", [-4, -1, -2, -3], 1.0, 1),
+        ("1", [-4, -2, -1, -3], 1.0, 2),
+        ("3", [-1, -2, -3, -4], 0.0, 3),
+    ],
+    ids=["a place, answered wrongly", "a place, answered rightly", "a word, as the answer tells", "a place that is a word too"],
+)
+def test_a_target_of_digits_is_a_place_where_options_are_digits_too(
+    target: str, nats: list[float], right: float, answer: int
+) -> None:
+    """lm-eval writes the place of the right option as it writes its words."""
+    asked = [("How many?", f" {option}") for option in ("2", "3", "1", "0")]
+    sample = {"arguments": asked, "target": target, "resps": [[(each, False)] for each in nats], "acc": right}
+    assert Saved(sample, "acc").doc_to_target(None) == [answer]
+
+
 def test_the_page_stands_on_them(samples: Path, tmp_path: Path) -> None:
     from reports.page import write
 
@@ -224,3 +244,37 @@ def test_what_lm_eval_was_told_is_in_no_record(samples: Path, tmp_path: Path) ->
     taken(samples, tmp_path)
     for path in (tmp_path / "run").rglob("*"):
         assert not path.is_file() or b"hf_sentinel" not in path.read_bytes()
+
+
+def test_another_version_of_a_task_is_refused(samples: Path, tmp_path: Path) -> None:
+    for path in samples.glob("*tuned/results_*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(content | {"versions": content["versions"] | {"quiz": 7}}))
+    with pytest.raises(InputError) as error:
+        taken(samples, tmp_path)
+    assert str(error.value).startswith("small was asked version ")
+    assert str(error.value).endswith(" of quiz, tuned version 7; score both with one lm-eval")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"acc": None}, "item 0 cannot be read (TypeError"),
+        ({"resps": []}, "item 0 cannot be read (ValueError"),
+        ({"prompt_hash": None}, ":1: prompt_hash is None; items are paired by it"),
+        ({"doc_hash": ""}, ":1: doc_hash is ''; items are paired by it"),
+        ({"doc": "half \ud800"}, ":1 is no JSON ('utf-8' codec can't encode"),
+        ({"metrics": 5}, ":1 cannot be read (TypeError"),
+    ],
+)
+def test_samples_of_odd_kinds_are_named(change: dict[str, Any], says: str, samples: Path, tmp_path: Path) -> None:
+    path = spoil(samples, "tuned", "quiz", lambda rows: [row | {"metrics": ["acc"]} | change for row in rows])
+    with pytest.raises(InputError) as error:
+        taken(samples, tmp_path)
+    assert str(error.value).startswith(str(path))
+    assert says in str(error.value)
+
+
+def test_a_folder_whose_name_has_no_plain_letter_is_a_model_all_the_same(samples: Path, tmp_path: Path) -> None:
+    (samples / "__home__somebody__tuned").rename(samples / "模型")
+    assert [trial.name for trial in taken(samples, tmp_path).trials] == ["model"]
