@@ -169,7 +169,7 @@ def _members(index: Mapping[str, Any], member: Any, overrides: Mapping[str, Any]
 
 def completed(suite: Suite) -> Suite:
     """The suite with a metric, its direction and, where options are fixed, its chance for every task that says none."""
-    tasks = tuple(_completed(task) if task.metric == "" else task for task in suite.tasks)
+    tasks = tuple(_completed(task) if task.metric == "" else _directed(task) for task in suite.tasks)
     return suite if tasks == suite.tasks else replace(suite, tasks=tasks)
 
 
@@ -178,12 +178,30 @@ def _completed(task: Task) -> Task:
     means = first.means()
     if not means:
         raise InputError(f"task {task.name} has no metric that is a mean over items; it offers {', '.join(first.metrics())}")
-    metric = next(iter(means))
+    metric = next((name for name, rises in means.items() if rises), next(iter(means)))
     options = first.config.get("doc_to_choice")
     guess = 1 / len(options) if isinstance(options, list) and metric in ("acc", "acc_norm") else None
     unsafe = task.unsafe or bool(first.config.get("unsafe_code"))
     known = guess if task.chance is None else task.chance
-    return replace(task, metric=metric, higher=means[metric], chance=known, unsafe=unsafe)
+    return _counted(replace(task, metric=metric, higher=means[metric], chance=known, unsafe=unsafe))
+
+
+def _directed(task: Task) -> Task:
+    """With the direction that lm-eval's definition gives a metric whose name does not tell it."""
+    if task.config is not None or task.text or task.higher is not None or task.metric in (*MEANS, "bits_per_byte"):
+        return task
+    entry = leaves(task)[1][0].metrics().get(task.metric, {})
+    return task if entry.get("higher_is_better", True) else _counted(replace(task, higher=False))
+
+
+def _counted(task: Task) -> Task:
+    """Refuse to count a fall of what is better low: as forgetting it would have the wrong sign."""
+    if task.higher is False and task.metric != "bits_per_byte" and task.measures in ("keep", "gain"):
+        raise InputError(
+            f"task {task.name} has {task.metric}, which is better the lower it is, and what is kept or gained is counted in "
+            "what rises; give it another metric, or measures: probe, in a suite file"
+        )
+    return task
 
 
 def folder_suite(word: str) -> Suite:

@@ -72,6 +72,15 @@ def test_a_metric_that_was_given_stays() -> None:
     assert completed(given) is given
 
 
+@pytest.mark.parametrize("metric", ["", "pct_stereotype"])
+def test_what_is_better_low_is_not_counted_as_if_it_were_better_high(metric: str) -> None:
+    """A model that loses its stereotypes has forgotten nothing."""
+    with pytest.raises(InputError, match=r"crows_pairs_english has \w+, which is better the lower it is.*measures: probe"):
+        completed(Suite("x", "x", (Task("crows_pairs_english", metric=metric),), "x"))
+    (found,) = completed(Suite("x", "x", (Task("crows_pairs_english", "probe", metric),), "x")).tasks
+    assert not found.higher_is_better
+
+
 @pytest.mark.parametrize(
     ("name", "says"), [("helaswag", "did you mean hellaswag"), ("nothing_like_it_at_all", "lm-eval has no task")]
 )
