@@ -178,12 +178,12 @@ def _models(names: Iterable[str]) -> Iterator[Lack]:
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     for name in dict.fromkeys(names):
-        plain, _, revision = name.partition("@")
-        asked = {"revision": revision or None}
+        plain, _, at = name.partition("@")
         hub = plain.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
-        if not hub or mirrors.current().model(name) or isinstance(try_to_load_from_cache(plain, "config.json", **asked), str):
+        here = try_to_load_from_cache(plain, "config.json", revision=at or None) if hub else None
+        if not hub or mirrors.current().model(name) or isinstance(here, str):
             continue
-        if why := _why(lambda plain=plain, asked=asked: HfApi().model_info(plain, **asked, timeout=20)):
+        if why := _why(lambda plain=plain, at=at: HfApi().model_info(plain, revision=at or None, timeout=20)):
             yield Lack("model", name, why)
 
 
