@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "***"
-_IN_ADDRESSES = re.compile(r"(?<=://)[^/\s@'\"]+@")
-_TOKENS = re.compile(r"\bhf_\w{8,}")
-_NAMES = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|API_KEY)$")
+_IN_ADDRESSES = re.compile(r"(?<=://)[^/\s'\"]+@")
+_TOKENS = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+_NAMES = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|(API|ACCESS|PRIVATE)_KEY)$")
 SHORTEST = 8
 """Characters of a secret: shorter values are words that may stand anywhere."""
 
