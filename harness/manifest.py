@@ -9,6 +9,7 @@ steps of an arm and seed the last is what is compared, and the others are its co
 """
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from harness.typed import number
 
 COLUMNS = ("path", "arm", "seed", "step", "tokens", "lr", "role")
 ROLES = ("control", "arm")
+LARGEST = 2**53
+"""Beyond it a typed number is not told from its neighbour."""
 Line = tuple[str, Checkpoint, str]
 """file:line, what stands there, its role."""
 
@@ -89,7 +92,7 @@ def _count(where: str, name: str, row: dict[str, str]) -> int | None:
         return None
     found: Any = number(row[name])
     found = int(found) if isinstance(found, float) and found.is_integer() else found
-    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < LARGEST:
         raise InputError(f"{where}: {name} is {row[name]!r}; give a whole number (k, M and B are understood)")
     return found
 
@@ -98,7 +101,7 @@ def _rate(where: str, row: dict[str, str]) -> float | None:
     if "lr" not in row:
         return None
     found: Any = number(row["lr"])
-    if not isinstance(found, int | float) or isinstance(found, bool) or found <= 0:
+    if not isinstance(found, int | float) or isinstance(found, bool) or not 0 < found < math.inf:
         raise InputError(f"{where}: lr is {row['lr']!r}; give a learning rate, as in 3e-5")
     return float(found)
 
@@ -120,9 +123,7 @@ def _refuse_nameless_steps(lines: Sequence[Line]) -> None:
         if one.step is None and len(alike) > 1:
             raise InputError(f"{where}: arm {one.arm}, seed {one.seed} has {len(alike)} checkpoints; give the step of each")
         if len(alike) > 1 and one.tokens is None and any(other.tokens for other in alike):
-            raise InputError(
-                f"{where}: other steps of arm {one.arm}, seed {one.seed} say their tokens; give all or none"
-            )
+            raise InputError(f"{where}: other steps of arm {one.arm}, seed {one.seed} say their tokens; give all or none")
 
 
 def _control(path: Path, lines: Sequence[Line]) -> str:
