@@ -47,21 +47,22 @@ def drift_key(asked: Scoring, base: str, weights: str) -> str:
     return digest([base, DOCUMENTS, TOKENS, [asked.score_key(weights, suite) for suite in with_texts]])
 
 
-def keep_drift_from(asked: Scoring, base: Base, model: "nn.Module", weights: str, folder: Path) -> None:
-    """The same of a model that was trained elsewhere, from that base."""
-    measure_into(folder, drift_key(asked, base.digest, weights), asked, partial(load_model, base.folder), model)
+def keep_drift_from(asked: Scoring, base: Base, model: "nn.Module", weights: str, folder: Path, code: bool = False) -> None:
+    """The same of a model that was trained elsewhere, from that base; `code`: whether Python files beside it are run."""
+    made = {"key": drift_key(asked, base.digest, weights), "weights": weights}
+    measure_into(folder, made, asked, partial(load_model, base.folder, code), model)
 
 
 def keep_drift(ready: "Ready", model: "nn.Module", weights: str, folder: Path, seed: int) -> None:
     """Measure the drift of a trial's model and keep it beside its scores; `weights` is the digest of the model's."""
     fisher = partial(_fisher, ready, seed) if _has_fisher(ready) else None
     key = drift_key(scoring(ready), ready.base.digest, weights) + (WITH_FISHER if fisher else "")
-    measure_into(folder, key, scoring(ready), ready.setting.load, model, fisher)
+    measure_into(folder, {"key": key, "weights": weights}, scoring(ready), ready.setting.load, model, fisher)
 
 
 def measure_into(
     folder: Path,
-    key: str,
+    made: Mapping[str, str],
     asked: Scoring,
     load: "Callable[[], nn.Module]",
     model: "nn.Module",
@@ -69,6 +70,7 @@ def measure_into(
 ) -> None:
     """Write drift.parquet of a model into its folder; where memory is short, a row that says so.
 
+    made    what it is made from: its key, and the digest of the model's weights
     load    the base, newly loaded in fp32: it stands beside the model
     fisher  the diagonal Fisher of the base, by parameter name
     """
@@ -77,7 +79,7 @@ def measure_into(
     path = folder / DRIFT
     with writing(path) as beside:
         table.to_parquet(beside, index=False)
-    write_json(path.with_suffix(".json"), {"key": key, "sha256": file_digest(path)})
+    write_json(path.with_suffix(".json"), {**made, "sha256": file_digest(path)})
 
 
 def _measured(

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness import mirrors
 from harness.errors import HarnessError, InputError, said
-from harness.model import HUB, PINNED, Base, download, identity, load_model, load_tokenizer, shapes
+from harness.hiding import hidden
+from harness.model import HUB, PINNED, Base, download, identity, load_model, shapes
+from harness.other_tokens import other_size, other_tokens
 from harness.plan import digest, file_digest
 from harness.registry import installed
 
@@ -102,11 +104,22 @@ def unique(found: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
                 f"{checkpoint.arm!r} can be no name of a model; "
                 f"give letters, digits and ._:=+@- (and not {RESERVED!r}): NAME=PATH"
             )
-    keys = Counter((re.sub(r"[:=+]", "-", c.arm).lower(), c.seed, c.step) for c in found)
-    doubled = next((c.arm for c in found if keys[re.sub(r"[:=+]", "-", c.arm).lower(), c.seed, c.step] > 1), None)
-    if doubled:
+        if hidden(checkpoint.arm) != checkpoint.arm:
+            raise InputError(
+                f"{hidden(checkpoint.arm)} looks like an access token, and is written nowhere; give another: NAME=PATH"
+            )
+    steps = Counter((one_folder(c.arm), c.seed, c.step) for c in found)
+    arms = {one_folder(c.arm): c.arm for c in found}
+    if doubled := next((c.arm for c in found if steps[one_folder(c.arm), c.seed, c.step] > 1), None):
         raise InputError(f"two models are called {doubled}; give each a name of its own: NAME=PATH")
+    if other := next((c.arm for c in found if arms[one_folder(c.arm)] != c.arm), None):
+        raise InputError(f"{other} and {arms[one_folder(other)]} would be kept in one folder; give one of them another name")
     return tuple(found)
+
+
+def one_folder(arm: str) -> str:
+    """What is equal for names that would be kept in one folder, on any file system."""
+    return re.sub(r"[:=+]", "-", arm).lower()
 
 
 def find(checkpoint: Checkpoint, base: Base, tokenizer: Any, code: bool = False) -> Found:
@@ -115,8 +128,12 @@ def find(checkpoint: Checkpoint, base: Base, tokenizer: Any, code: bool = False)
     if (folder / ADAPTER).is_file():
         return _adapter(folder, base)
     code = code and carries_code(folder)
-    found = Found(folder, identity(folder, tokenizer=False), code=code)
-    return replace(found, notes=tuple(_other_tokens(checkpoint, folder, tokenizer, code)))
+    found = Found(folder, identity(folder, tokenizer=False, code=code), code=code)
+    notes = [
+        *other_size(checkpoint.arm, folder, base.folder),
+        *other_tokens(checkpoint.arm, checkpoint.word, folder, tokenizer, code),
+    ]
+    return replace(found, notes=tuple(notes))
 
 
 def place(word: str, code: bool) -> Path:
@@ -176,8 +193,19 @@ def _adapter(folder: Path, base: Base) -> Found:
             notes = (f"the adapter {folder.name} names {named or 'no model'} as its base; it fits the shapes of {base.name}",)
     if odd := _misfit(weights, shapes(base.folder)):
         raise InputError(f"the adapter {folder} was not made on {base.name}: {odd}; give its own base with --base")
-    made = digest([base.digest, file_digest(folder / ADAPTER), file_digest(weights)])
-    return Found(folder, made, adapter=True, notes=notes)
+    return Found(folder, _merged_digest(folder, base), adapter=True, notes=notes)
+
+
+def _merged_digest(folder: Path, base: Base) -> str:
+    return digest([base.digest, file_digest(folder / ADAPTER), file_digest(folder / "adapter_model.safetensors")])
+
+
+def refuse_changed(found: Found, base: Base | None = None, tokenizer: bool = False) -> None:
+    """Refuse files that are no longer those that were found: of a training that still writes to them, say."""
+    folder = found.folder
+    now = _merged_digest(folder, base) if found.adapter and base else identity(folder, tokenizer, found.code)
+    if now != found.digest:
+        raise HarnessError(f"the files of {folder} changed while they were read; wait until whatever writes them has ended")
 
 
 def _misfit(weights: Path, known: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -194,35 +222,6 @@ def _misfit(weights: Path, known: Mapping[str, tuple[int, ...]]) -> str | None:
         if len(place) == 2 and sorted(place) != sorted((down[1], up[0])):
             return f"it changes {module} as {up[0]} x {down[1]}, which is {place[0]} x {place[1]} there"
     return None
-
-
-def _other_tokens(checkpoint: Checkpoint, folder: Path, tokenizer: Any, code: bool) -> list[str]:
-    """What is said of a tokenizer that is not the base's; an error where it cuts text otherwise."""
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
-        return []
-    own = load_tokenizer(folder, code)
-    one, other = _rules(own), _rules(tokenizer)
-    cut = ("normalizer", "pre_tokenizer", "model")
-    if any(one.get(key) != other.get(key) for key in cut) or not other["added"].items() <= one["added"].items():
-        raise InputError(
-            f"the tokenizer of {checkpoint.word} cuts text into other tokens than the base's: what either model is asked would "
-            "differ; give the base that it was trained from"
-        )
-    notes = []
-    if more := len(one["added"]) - len(other["added"]):
-        notes.append(f"{checkpoint.arm}: its tokenizer knows {more} tokens more than the base's, which no prompt uses")
-    if one.get("post_processor") != other.get("post_processor") or own.bos_token_id != tokenizer.bos_token_id:
-        notes.append(
-            f"{checkpoint.arm}: its own tokenizer begins or ends texts otherwise than the base's (a BOS that "
-            "fine-tuning added, say); every model is asked as the base is, and this one may be scored below what it can"
-        )
-    return notes
-
-
-def _rules(tokenizer: Any) -> dict[str, Any]:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = json.loads(backend.to_str()) if backend is not None else {"model": tokenizer.get_vocab()}
-    return {**rules, "added": tokenizer.get_added_vocab()}
 
 
 def load(found: Found, base: Base, largest: int, code: bool = False) -> "nn.Module":

@@ -82,11 +82,14 @@ def read_json(path: Path) -> Any:
     return found
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that a run kept; one whose bytes are not those that were written is named."""
+def read_table(path: Path, weights: str | None = None) -> pd.DataFrame:
+    """Read a table that a run kept; one whose bytes are not those that were written, or of other weights, is named."""
     note = path.with_suffix(".json")
-    if note.is_file() and read_json(note).get("sha256") != file_digest(path):
+    known = read_json(note) if note.is_file() else {}
+    if known and known.get("sha256") != file_digest(path):
         raise RecordError(f"{path} is not as it was written; run the same command again, and it is made anew")
+    if weights and known.get("weights", weights) != weights:
+        raise RecordError(f"{path} was made with another model's weights; run the same command again, and it is made anew")
     try:
         return pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds

@@ -2,13 +2,14 @@
 
 import datetime
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.elsewhere import one_folder
 from harness.errors import InputError, RecordError
-from harness.files import writing
+from harness.files import read_json, writing
 from harness.folder import described
 from harness.plan import Arm, Part, Trial, digest
 from harness.record import read, read_plan
@@ -65,8 +66,9 @@ def settle(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
 def _grown(folder: Path, before: Mapping[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
     here = {(model["arm"], model["seed"], model.get("step")): model for model in plan["models"]}
     there = {(model["arm"], model["seed"], model.get("step")): model for model in before["models"]}
+    _refuse_mixed(folder, here, there)
     for key in here.keys() & there.keys():
-        if here[key]["digest"] != there[key]["digest"]:
+        if here[key]["digest"] != there[key]["digest"] and _scored(folder / trial_folder(*key[:2])):
             raise RecordError(
                 f"{folder / trial_folder(*key[:2])} holds scores of other weights than {here[key]['path']} has now; "
                 f"delete that folder and {folder / 'plan.yaml'}, name the model otherwise (NAME=PATH), or give another --output"
@@ -82,6 +84,24 @@ def _grown(folder: Path, before: Mapping[str, Any], plan: dict[str, Any]) -> dic
     seeds = sorted({*plan["seeds"], *before["seeds"]})
     trainings = {**before["trainings"], **plan["trainings"]}
     return plan | kept | {"models": models, "arms": arms, "seeds": seeds, "trainings": trainings}
+
+
+def _scored(folder: Path) -> bool:
+    path = folder / "result.json"
+    return path.is_file() and read_json(path)["status"] == "done"
+
+
+def _refuse_mixed(folder: Path, here: Iterable[tuple[str, int, Any]], there: Iterable[tuple[str, int, Any]]) -> None:
+    """Refuse models that would be kept where another one is: of another name, or of a step that is not named now."""
+    now = {(one_folder(arm), seed): arm for arm, seed, _ in here}
+    for arm, seed, step in there:
+        other = now.get((one_folder(arm), seed))
+        if other is not None and (other != arm or (arm, seed, step) not in here):
+            which = arm if step is None else f"step {step} of {arm}"
+            raise InputError(
+                f"{folder / trial_folder(arm, seed)} holds {which}, seed {seed}, which is not named now; name all steps of a "
+                "training together (--manifest), call the new one otherwise (NAME=PATH), or give another --output"
+            )
 
 
 def trial_folder(arm: str, seed: int) -> str:

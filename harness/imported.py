@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness import registry
-from harness.elsewhere import RESERVED
+from harness.elsewhere import RESERVED, Checkpoint, unique
 from harness.errors import InputError
 from harness.files import owned, write_facts, write_json, writing
 from harness.gathered import NO_CONTROL, plan_of, settle, trial_folder, versions, write_results
@@ -69,6 +69,7 @@ def _parted(folders: Sequence[Path], base: str | None) -> tuple[Logged, list[Log
     named = ", ".join(model.name for model in found)
     if doubled := next((model.name for model in found if [m.name for m in found].count(model.name) > 1), None):
         raise InputError(f"two folders of samples are called {doubled}; give them folders of other names")
+    unique([Checkpoint(str(model.folder), model.name) for model in found])
     if base is None:
         raise InputError(f"say with --base which of {named} is the base: every difference is taken against it")
     place = Path(base).resolve()
@@ -96,7 +97,7 @@ def _models(folder: Path) -> list[Logged]:
 def _name(folder: Path) -> str:
     """What a model is called: lm-eval writes its owner or path before it, with __ between."""
     name = re.sub(r"[^A-Za-z0-9._@-]+", "-", folder.resolve().name.rpartition("__")[2]).lstrip("._-@")
-    return f"{name}-model" if name in ("", RESERVED) else name
+    return f"{name}-model".lstrip("-") if name in ("", RESERVED) else name
 
 
 def _suites(before: Logged, words: str | None) -> tuple[Suite, ...]:
@@ -135,8 +136,15 @@ def _tables(model: Logged, suites: Sequence[Suite]) -> dict[str, list[dict[str, 
 
 def _refuse_others(before: Logged, model: Logged, tables: Mapping[str, Mapping[str, list[dict[str, Any]]]]) -> None:
     """Refuse items that were not the same for both."""
-    from harness.score_samples import unlike
+    from harness.score_samples import unlike, versions
 
+    asked = versions(before.folder), versions(model.folder)
+    for task in before.files.keys() & model.files.keys():
+        one, other = (each.get(task) for each in asked)
+        if one and other and one != other:
+            raise InputError(
+                f"{before.name} was asked version {one} of {task}, {model.name} version {other}; score both with one lm-eval"
+            )
     for suite, rows in tables[before.name].items():
         for task in dict.fromkeys(row["task"] for row in rows):
             one, other = ([row for row in tables[each.name][suite] if row["task"] == task] for each in (before, model))
@@ -164,5 +172,6 @@ def _write(folder: Path, tables: Mapping[str, list[dict[str, Any]]], facts: Mapp
         path = folder / "scores" / f"{suite}.parquet"
         with writing(path) as beside:
             pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype(SCORE_COLUMNS).to_parquet(beside, index=False)
-        write_json(path.with_suffix(".json"), {"key": "imported", "sha256": file_digest(path)})
+        made = {"key": "imported", "weights": facts.get("weights", facts.get("digest")), "sha256": file_digest(path)}
+        write_json(path.with_suffix(".json"), made)
     write_facts(folder / "result.json", {**facts, "status": "done"})

@@ -78,18 +78,42 @@ def _configuration(path: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def identity(folder: Path, tokenizer: bool = True) -> str:
-    """sha256 over everything that decides what the model computes; with the rules of its own tokenizer, which must be there."""
+def identity(folder: Path, tokenizer: bool = True, code: bool = False) -> str:
+    """sha256 over everything that decides what the model computes; with the rules of its own tokenizer, which must be there.
+
+    code    whether Python files beside it are run
+    """
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} is no model folder: it holds no config.json; give a folder that save_pretrained wrote")
     if not (weights := sorted(folder.glob("*.safetensors"))):
         raise InputError(f"{folder} holds no weights: no *.safetensors file is there{_pickled(folder)}")
+    if (folder / "adapter_config.json").is_file():
+        raise InputError(
+            f"{folder} holds an adapter beside its weights (adapter_config.json), which would be loaded with them; "
+            "give a folder of the model alone"
+        )
+    beside = [*_indexes(folder), folder / "generation_config.json", *(sorted(folder.glob("*.py")) if code else ())]
     rules = sorted(folder.glob("tokenizer*"))
     if tokenizer and not rules:
         raise InputError(f"{folder} holds no tokenizer: no tokenizer.json is there")
     rules += [folder / name for name in ("vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")]
-    files = [folder / "config.json", *weights, *(rules if tokenizer else ())]
+    files = [folder / "config.json", *weights, *beside, *(rules if tokenizer else ())]
     return digest({path.name: file_digest(path) for path in files if path.is_file()})
+
+
+def _indexes(folder: Path) -> list[Path]:
+    """The lists of a model's files; what they name must lie beside them, where it is a part of the identity."""
+    found = sorted(folder.glob("*.safetensors.index.json"))
+    named = [(folder / "config.json", _configuration(folder / "config.json").get("transformers_weights"))]
+    for path in found:
+        parts = _configuration(path).get("weight_map")
+        named += [(path, name) for name in (parts.values() if isinstance(parts, dict) else ())]
+    for path, name in named:
+        if name is not None and (Path(str(name)).name != name or not (folder / str(name)).is_file()):
+            raise InputError(
+                f"{path} names the weights {str(name)!r}, which do not lie beside it; put all of them into one folder"
+            )
+    return found
 
 
 def _pickled(folder: Path) -> str:

@@ -129,6 +129,11 @@ class Result:
         return read_json(path) if path.exists() else {}
 
     @property
+    def _weights(self) -> str | None:
+        """Digest of the model that all of its tables were made with; None: not known."""
+        return self.facts.get("digest" if self.arm is None else "weights")
+
+    @property
     def status(self) -> str:
         """done, failed, or missing."""
         return self.facts.get("status", "missing")
@@ -160,7 +165,7 @@ class Result:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """All rows of scores/*.parquet, with the columns of SCORE_COLUMNS and PATHS of all of them."""
-        tables = [read_table(path) for path in sorted((self.folder / "scores").glob("*.parquet"))]
+        tables = [read_table(path, self._weights) for path in sorted((self.folder / "scores").glob("*.parquet"))]
         found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SCORE_COLUMNS))
         found.attrs[PATHS] = {task: words for table in tables for task, words in table.attrs.get(PATHS, {}).items()}
         return found
@@ -169,13 +174,13 @@ class Result:
     def drift(self) -> pd.DataFrame:
         """drift.parquet, with the columns of DRIFT_COLUMNS; empty where drift was not measured."""
         path = self.folder / DRIFT
-        return read_table(path) if path.exists() else pd.DataFrame(columns=list(DRIFT_COLUMNS))
+        return read_table(path, self._weights) if path.exists() else pd.DataFrame(columns=list(DRIFT_COLUMNS))
 
     @cached_property
     def completions(self) -> pd.DataFrame:
         """completions.parquet: prompt and completion."""
         path = self.folder / "completions.parquet"
-        return read_table(path) if path.exists() else pd.DataFrame(columns=["prompt", "completion"])
+        return read_table(path, self._weights) if path.exists() else pd.DataFrame(columns=["prompt", "completion"])
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,9 @@ def shared_key(key: str, model: "nn.Module") -> str:
     config = {name: value for name, value in settings.to_dict().items() if name not in UNSEEN}
     attention = getattr(settings, "_attn_implementation", None)
     how = [type(model).__name__, attention, machine, torch.get_num_threads(), torch.get_float32_matmul_precision()]
-    return digest([key, config, tensors_digest(model), how, _own_code()])
+    said: Any = getattr(model, "generation_config", None)
+    generated = {name: value for name, value in said.to_dict().items() if name not in UNSEEN} if said else {}
+    return digest([key, config, generated, tensors_digest(model), how, _own_code()])
 
 
 def tensors_digest(model: "nn.Module") -> str:

@@ -6,7 +6,7 @@ Of several steps of a training the last is compared, and every step is a point o
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from harness.elsewhere import Checkpoint, Found
 from harness.errors import HarnessError, InputError, said
 from harness.files import owned, read_json, write_facts, writing
 from harness.gathered import NO_CONTROL, plan_of, settle, versions, write_results
-from harness.model import Base, count_parameters, load_tokenizer, locate
+from harness.model import Base, count_parameters, identity, load_tokenizer, locate
 from harness.plan import Arm, Part, Trial, file_digest
 from harness.record import TRAJECTORY, read, write_plan
 from harness.run import Watch
@@ -86,6 +86,7 @@ def compare(words: Words) -> Comparison:
     suites = lookup.named(asked, [model.word for model in models])
     base = locate(words.base)
     code = words.code and elsewhere.carries_code(elsewhere.place(words.base, words.code))
+    base = replace(base, digest=identity(base.folder, code=True)) if code else base
     tokenizer = load_tokenizer(base.folder, code)
     found = {model: elsewhere.find(model, base, tokenizer, words.code) for model in elsewhere.unique(models)}
     prompts = tuple(dict.fromkeys(prompt for suite in suites if not suite.sensitive for prompt in suite.prompts))
@@ -181,9 +182,9 @@ def _base_done(one: Comparison) -> bool:
 def run(one: Comparison, command: str, watch: Watch | None = None) -> list[str]:
     """Score what is missing; the names of models that failed."""
     watch = watch or Watch()
-    plan = settle(one.folder, stored(one, command))
+    settle(one.folder, stored(one, command))  # nothing is held, or written, where it cannot stand
     with owned(one.folder):
-        write_plan(one.folder, plan)
+        write_plan(one.folder, settle(one.folder, stored(one, command)))  # again: another process may have ended since
         trials, seconds = missing(one), None
         if (path := one.folder / "base" / "result.json").is_file():
             seconds = read_json(path)["seconds"]["score"]
@@ -203,6 +204,7 @@ def _score_base(one: Comparison, watch: Watch) -> None:
     watch.stage("base", "scored")
     began, folder = time.perf_counter(), one.folder / "base"
     model = load_model(one.base.folder, one.code)
+    elsewhere.refuse_changed(Found(one.base.folder, one.base.digest, code=one.code), tokenizer=True)
     seconds = fill(one.how, model, one.base.digest, folder, partial(watch.step, logged={}))
     facts = {"status": "done", "digest": one.base.digest, "seconds": {"score": round(seconds, 2)}}
     facts["bos"] = bos.compare(model, one.how.tokenizer, bos.openings(one.how.suites))
@@ -235,9 +237,10 @@ def _score_step(one: Comparison, key: Trial, checkpoint: Checkpoint, watch: Watc
     found, place = one.models[checkpoint], _place(one, key, checkpoint)
     largest = max(one.how.tokenizer.get_vocab().values())
     model = elsewhere.load(found, one.base, largest, one.code)
+    elsewhere.refuse_changed(found, base=one.base)
     seconds = fill(one.how, model, found.digest, place, partial(watch.step, logged={}))
     if checkpoint == one.trainings[key][-1]:
-        keep_drift_from(one.how, one.base, model, found.digest, place)
+        keep_drift_from(one.how, one.base, model, found.digest, place, one.code)
     return seconds
 
 

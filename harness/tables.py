@@ -76,18 +76,18 @@ def fill(asked: Scoring, model: "nn.Module", weights: str, folder: Path, show: S
             def rows(suite: Suite = suite) -> "pd.DataFrame":
                 return score(model, asked.tokenizer, suite, show=show, **asked.settings)
 
-            _keep(rows, model, folder / "scores" / f"{suite.name}.parquet", asked.score_key(weights, suite))
+            _keep(rows, model, folder / "scores" / f"{suite.name}.parquet", asked.score_key(weights, suite), weights)
         if not _completed(asked, weights, folder):
 
             def said() -> "pd.DataFrame":
                 return complete(model, asked.tokenizer, asked.prompts, bos=asked.bos)
 
-            _keep(said, model, folder / "completions.parquet", asked.completion_key(weights))
+            _keep(said, model, folder / "completions.parquet", asked.completion_key(weights), weights)
     notes = [folder / "scores" / f"{suite.name}.json" for suite in asked.suites] + [folder / "completions.json"]
     return sum(read_json(note).get("seconds", 0.0) for note in notes if note.is_file())
 
 
-def _keep(make: "Callable[[], pd.DataFrame]", model: "nn.Module", path: Path, key: str) -> None:
+def _keep(make: "Callable[[], pd.DataFrame]", model: "nn.Module", path: Path, key: str, weights: str) -> None:
     """Write a table, made or found again, and beside it what it was made from, its seconds, and the digest of its bytes."""
     from harness.score import shared_key
 
@@ -100,7 +100,8 @@ def _keep(make: "Callable[[], pd.DataFrame]", model: "nn.Module", path: Path, ke
             table.to_parquet(beside, index=False)
         seconds = round(time.perf_counter() - began, 2)
         remember(kept, shared, path, seconds)
-    write_json(path.with_suffix(".json"), {"key": key, "sha256": file_digest(path), "seconds": seconds})
+    facts = {"key": key, "weights": weights, "sha256": file_digest(path), "seconds": seconds}
+    write_json(path.with_suffix(".json"), facts)
 
 
 def kept(path: Path, key: str) -> bool:

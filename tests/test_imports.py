@@ -24,7 +24,7 @@ LAYERS = [
     ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
-    ["spending", "fitting", "needs", "lookup", "elsewhere", "manifest", "keeping", "looks"],
+    ["spending", "fitting", "needs", "lookup", "other_tokens", "elsewhere", "manifest", "keeping", "looks"],
     ["testing"],
     ["bench", "pretrain", "arms", "asking"],
     [
