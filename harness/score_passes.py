@@ -33,7 +33,8 @@ class Products(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is functional.linear and self.product and not kwargs:
-            given, weight, bias = (*args, None)[:3]
+            given, weight = args[:2]
+            bias = args[2] if len(args) > 2 else None
             plain = given.device.type == "cpu" and type(weight) in (Tensor, nn.Parameter)  # a quantised weight is neither
             if plain and given.dtype == weight.dtype == torch.float32 and given.numel():
                 return self.product(given, weight, bias, "none", [], "")

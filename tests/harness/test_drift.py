@@ -120,7 +120,7 @@ def test_sums_over_documents_are_those_of_whole_logits(base: nn.Module, arm: nn.
         assert row["reverse"] == pytest.approx(reverse, rel=1e-5)
         assert row["before"] == pytest.approx(before, rel=1e-5)
         assert row["tokens"] == sum(len(scored) for _, _, scored in pairs)
-    assert (found["forward"] > 0.01).all()
+    assert found["forward"].min() > 0.01
 
 
 def test_windows_as_long_as_a_table_of_positions_are_measured() -> None:
@@ -171,7 +171,7 @@ def test_weights_are_told_tensor_by_tensor_and_weighed_by_the_fisher(base: nn.Mo
     assert tensors.loc[name, "moved"] == pytest.approx(5.0, rel=1e-5)
     assert tensors.loc[name, "whole"] == pytest.approx(float(weights.detach().norm()), rel=1e-5)
     assert tensors.loc[name, "changed"] == pytest.approx(2 / weights.numel())
-    assert tensors["moved"].drop(name).max() == 0.0
+    assert tensors["moved"].drop(name).to_numpy().max() == 0.0
     assert rows(table, "predicted")["forward"].tolist() == pytest.approx([25.0], rel=1e-5)
 
 
