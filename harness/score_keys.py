@@ -28,6 +28,8 @@ BESIDE = {"about", "chance", "measures", "source", "documents", "folder", "items
 """Of a task: what a reader is told of its rows, and what is keyed by its contents."""
 UNSEEN = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 """Of a model's configuration: where it lay and who wrote it."""
+MAKERS = ("packing.py", "head.py", "objective.py", "chunked.py", "sandbox.py", "jail.py")
+"""What makes rows beside the files named score*: a change of one is another score."""
 PIECE = 2**24
 """Elements of a tensor that are read at once."""
 _defined: dict[int, str] = {}
@@ -116,7 +118,7 @@ def shared_key(key: str, model: "nn.Module") -> str:
     import torch
 
     device = next(model.parameters()).device
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     settings: Any = model.config
     config = {name: value for name, value in settings.to_dict().items() if name not in UNSEEN}
     attention = getattr(settings, "_attn_implementation", None)
@@ -148,5 +150,6 @@ def _bytes(tensor: Any) -> Iterator[Any]:
 def _own_code() -> str:
     """Of the code that makes rows, where the version does not tell: of an editable installation."""
     here = Path(__file__).parent
-    beside = [here / f"{name}.py" for name in ("packing", "sandbox", "jail")]
-    return digest([[path.name, file_digest(path)] for path in sorted([*here.glob("score*.py"), *beside])])
+    return digest(
+        [[path.name, file_digest(path)] for path in sorted([*here.glob("score*.py"), *(here / name for name in MAKERS)])]
+    )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -205,6 +206,16 @@ def test_other_code_of_the_harness_or_of_lm_eval_is_not_found(found: Find, monke
         patched.setattr(score_keys, "_own_code", lambda: "edited")
         assert not found()
     assert found()
+
+
+def test_all_code_that_makes_numbers_counts() -> None:
+    """Whatever the passes of a model import of ours, but what is only data or a sentence."""
+    here = Path(score_keys.__file__).parent
+    named = {path.stem for path in here.glob("score*.py")} | {Path(name).stem for name in score_keys.MAKERS}
+    passes = [here / f"{name}.py" for name in ("score_passes", "score_paths", "score_model", "score_generate", "packing")]
+    imported = {name for path in passes for name in re.findall(r"^from harness\.(\w+)", path.read_text(), re.MULTILINE)}
+    assert imported >= {"head", "objective", "packing"}
+    assert imported - named <= {"errors", "suite"}
 
 
 @pytest.fixture
