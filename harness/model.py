@@ -75,7 +75,9 @@ def _configuration(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); give a folder that save_pretrained wrote") from error
-    return config if isinstance(config, dict) else {}
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is damaged (it holds no object); give a folder that save_pretrained wrote")
+    return config
 
 
 def identity(folder: Path, tokenizer: bool = True, code: bool = False) -> str:

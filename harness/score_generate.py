@@ -85,6 +85,15 @@ class Drawn(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter(1, chosen.clamp(max=scores.shape[1] - 1), 0.0)
 
 
+class Broken(LogitsProcessor):
+    """Stops at what is no number: a likeliest token would be taken of it all the same, and look like a wrong answer."""
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        if bool(scores.isnan().any()):
+            raise HarnessError("what is to be said next cannot be told: the model gave nan; its weights are broken")
+        return scores
+
+
 class Writer:
     """One model that continues prompts; nothing of it is changed."""
 
@@ -158,7 +167,7 @@ class Writer:
             pad_token_id=self.pad,
             use_cache=True,
             stopping_criteria=StoppingCriteriaList([ends]),
-            logits_processor=chosen,
+            logits_processor=LogitsProcessorList([Broken(), *chosen]),
             **options,
         )
         said = [row[: ends.ends.get(i)] for i, row in enumerate(made[:, ids.shape[1] :].tolist())]

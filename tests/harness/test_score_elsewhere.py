@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from harness import cli, elsewhere, record
 from harness.elsewhere import Checkpoint, unique
-from harness.errors import InputError, RecordError
+from harness.errors import HarnessError, InputError, RecordError
 from harness.files import write_text
 from harness.hiding import hidden
 from harness.manifest import read
@@ -199,3 +199,22 @@ def test_another_vocabulary_without_a_tokenizer_is_said(typed: Typed, base: Path
         f"note: wide: it has {size} embeddings, the base {size - 5}, and holds no tokenizer; it is asked the base's tokens"
         in out
     )
+
+
+def test_a_configuration_that_is_no_object_is_named(base: Path) -> None:
+    (base / "config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"config\.json is damaged \(it holds no object\); give a folder that save_pretrained"):
+        identity(base)
+
+
+def test_a_model_that_gives_no_numbers_says_nothing(base: Path) -> None:
+    """A wrong answer would look like forgetting."""
+    from transformers import AutoTokenizer
+
+    from harness.score import complete
+
+    model: Any = load_model(base)
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.fill_(float("nan"))
+    with pytest.raises(HarnessError, match="the model gave nan; its weights are broken"):
+        complete(model, AutoTokenizer.from_pretrained(base), ["The river"])
