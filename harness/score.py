@@ -4,12 +4,14 @@
 after an error. Rows have the columns of `SCORE_COLUMNS`; aggregates are computed from rows by whoever needs them.
 """
 
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pandas as pd
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, said
 from harness.record import PATHS, SCORE_COLUMNS
 from harness.score_code import permitted
 from harness.score_complete import complete
@@ -100,7 +102,14 @@ def _score_task(scorer: "Scorer", suite: Suite, task: Task, limit: int | None) -
         built = {leaf: built[leaf] for leaf in chosen}
     for leaf in built.values():
         leaf.set_fewshot_seed(SEED)
-    results: Any = evaluate(scorer, {"tasks": built}, samples=chosen, bootstrap_iters=0, confirm_run_unsafe_code=task.allowed)
+    try:
+        results: Any = evaluate(
+            scorer, {"tasks": built}, samples=chosen, bootstrap_iters=0, confirm_run_unsafe_code=task.allowed
+        )
+    except Exception as error:
+        if _of_ours(error):
+            raise
+        raise HarnessError(f"task {task.name} cannot be asked: {said(error)}; look at its documents and examples") from error
     samples: Mapping[str, Any] = results["samples"]
     rows = [
         row for leaf, found in built.items() for row in Scored(suite, task, leaf, found, scorer.predicted).rows(samples[leaf])
@@ -111,6 +120,12 @@ def _score_task(scorer: "Scorer", suite: Suite, task: Task, limit: int | None) -
     _refuse_doubles(task, rows)
     place(rows, build(task).values())
     return rows
+
+
+def _of_ours(error: BaseException) -> bool:
+    """Whether an error came through code of ours, the model's included, and not through lm-eval and documents alone."""
+    here = Path(__file__).parent
+    return any(Path(frame.filename).parent == here for frame in traceback.extract_tb(error.__traceback__)[1:])
 
 
 def _refuse_doubles(task: Task, rows: list[Row]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import mirrors
-from harness.errors import HarnessError, InputError, said
+from harness.errors import HarnessError, InputError, one_line, said
 from harness.files import write_text
 from harness.plan import digest
 from harness.score_texts import CHARACTERS, cut
@@ -138,8 +138,13 @@ def _texts(name: str, text: Text, rows: Any) -> Iterator[dict[str, str]]:
     for number, row in enumerate(rows):
         if text.column not in row:
             raise InputError(f"task {name} reads the field {text.column}, and its documents have {', '.join(map(str, row))}")
-        if str(row[text.column] or "").strip():
-            yield {"id": str(number), "text": cut(str(row[text.column]), CHARACTERS)}
+        words = row[text.column]
+        if words is not None and not isinstance(words, str):
+            raise InputError(
+                f"task {name}: document {number} holds no text in its field {text.column}, but {one_line(repr(words))[:60]}"
+            )
+        if words and words.strip():
+            yield {"id": str(number), "text": cut(words, CHARACTERS)}
 
 
 def _stream(text: Text) -> Any:

@@ -82,6 +82,11 @@ def prepare(*suites: Suite) -> None:
                     f"task {task.name} needs a library that is not installed ({said(error)}); install it, or leave the task out"
                 ) from error
             except Exception as error:  # the hub, a network, a loader: a dozen kinds
+                if task.files or not _wanted(task):
+                    raise InputError(
+                        f"task {task.name}: its documents cannot be asked as lm-eval asks them ({said(error)}); "
+                        f"they need the fields of {_data(task)[0]}"
+                    ) from error
                 found.append(Lack("data set", _data(task)[0], said(error), _data(task)[1], task.name))
     _refuse(found)
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 
 from harness.corpus import Corpus, Document, Split
 from harness.errors import HarnessError, InputError
+from harness.model import load_model, load_tokenizer
 from harness.score import documents_suite, prepare, score, score_key, suite_key
 from harness.score_data import read_rows
 from harness.score_state import quiet
 from harness.score_stock import find
 from harness.score_tasks import build, subset
 from harness.score_texts import CHARACTERS, cut
-from harness.suite import Suite, Task
+from harness.suite import Suite, Task, Text
 
 BLIMP = {"sentence_good": "the cat sees it", "sentence_bad": "the cat see it"}
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -209,3 +211,38 @@ def test_real_files_with_a_real_model(tmp_path: Path) -> None:
     assert means["blimp_wh_island"] >= 0.5, "the README of the model: BLiMP .637 over six paradigms"
     assert 2.0 < means["wikitext"] < 3.5, "the README of the model: 5.85 nats a token"
     assert set(table[table.task == "pubmedqa"].choice) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [({"sentence_good": None}, "TypeError"), ({"sentence_good": ""}, "IndexError"), ({"sentence_good": 5}, "TypeError")],
+)
+def test_documents_that_cannot_be_asked_are_no_missing_data(row: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = rows_file(tmp_path, [{**BLIMP, "UID": "1"} | row])
+    with pytest.raises(InputError) as error:
+        prepare(suite(blimp(tmp_path, train=path)))
+    assert str(error.value).startswith(f"task blimp_wh_island: its documents cannot be asked as lm-eval asks them ({said}: ")
+    assert str(error.value).endswith("they need the fields of nyu-mll/blimp wh_island")
+
+
+@pytest.mark.parametrize(("last", "fewshot"), [({"sentence_good": None}, None), ({}, 100)])
+def test_a_later_document_and_too_few_examples_are_sentences(
+    last: dict[str, Any], fewshot: int | None, model_folder: Path, tmp_path: Path
+) -> None:
+    model, tokenizer = load_model(model_folder), load_tokenizer(model_folder)
+    path = rows_file(tmp_path, [{**BLIMP, "UID": "1"}, {**BLIMP, "UID": "2"} | last])
+    with pytest.raises(
+        HarnessError, match=r"task blimp_wh_island cannot be asked: \w+Error: .*; look at its documents and examples"
+    ):
+        score(model, tokenizer, suite(replace(blimp(tmp_path, train=path), fewshot=fewshot)))
+
+
+def test_text_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, [{"body": "one"}, {"body": ["two", "words"]}])
+    with pytest.raises(InputError) as error:
+        prepare(suite(Task("notes", metric="bits_per_byte", text=Text(column="body"), files={"test": path})))
+    assert "differ in the type of a field" in str(error.value)
+    path = rows_file(tmp_path, [{"body": ["two", "words"]}])
+    with pytest.raises(InputError) as error:
+        prepare(suite(Task("notes", metric="bits_per_byte", text=Text(column="body"), files={"test": path})))
+    assert str(error.value) == "task notes: document 0 holds no text in its field body, but ['two', 'words']"
