@@ -228,7 +228,7 @@ def test_a_training_that_cannot_pay_is_not_looked_at(ready: Any, monkeypatch: py
             said.append(sentence)
 
     run(plan, "", Listens())
-    assert said == [TOO_SHORT]
+    assert [sentence for sentence in said if "looked at" in sentence] == [TOO_SHORT]
     assert "likely too short for looks at milestones: 5 % of its time let each read 14 tokens" in plan.plan.notes[-1]
     assert not [note for note in ready("without", milestones=False).plan.notes if "milestones" in note]
     assert not list(plan.folder.rglob("trajectory.parquet"))

@@ -128,6 +128,7 @@ def test_a_scoring_ends_at_once_and_writes_no_half_of_it(
     def sends(*_: Any, **__: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
 
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))  # no scores of another run are found
     with monkeypatch.context() as patch:
         patch.setattr("pandas.DataFrame.to_parquet", sends)
         assert harness("none") == (143, f"harness: stopped by SIGTERM; {AGAIN}\n")
