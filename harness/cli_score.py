@@ -10,7 +10,7 @@ from harness.errors import InputError
 from harness.stopping import heeded
 
 if TYPE_CHECKING:
-    from harness.scoring import Words
+    from harness.comparison import Words
 
 
 def _option(help_: str) -> Any:
@@ -43,7 +43,7 @@ def score(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done and what it costs; score nothing")] = False,
 ) -> None:
     """Score models that were trained elsewhere as a run scores its arms, and write the page that compares them."""
-    from harness.scoring import Words
+    from harness.comparison import Words
 
     with heeded():
         if lm_eval_samples:
@@ -81,8 +81,9 @@ def _score(words: "Words", dry_run: bool) -> None:
     from rich.console import Console
 
     from harness.announce import about, several
+    from harness.comparison import compare, stored
     from harness.gathered import settle
-    from harness.scoring import compare, price, run, stored
+    from harness.scoring import price, run
     from harness.watching import Terminal
 
     one = compare(words)

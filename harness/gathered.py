@@ -9,10 +9,10 @@ from typing import Any
 
 from harness.elsewhere import one_folder
 from harness.errors import InputError, RecordError
-from harness.files import read_json, writing
+from harness.files import read_json
 from harness.folder import described
 from harness.plan import Arm, Part, Trial, digest
-from harness.record import read, read_plan
+from harness.record import read_plan
 from harness.resolve import LIBRARIES
 from harness.suite import Suite
 
@@ -107,11 +107,3 @@ def _refuse_mixed(folder: Path, here: Iterable[tuple[str, int, Any]], there: Ite
 def trial_folder(arm: str, seed: int) -> str:
     """Where an arm's scores lie."""
     return Trial(Arm((Part(arm),)), seed).folder
-
-
-def write_results(folder: Path) -> None:
-    """results.csv of a folder."""
-    from harness.results import results
-
-    with writing(folder / "results.csv") as beside:
-        results(read(folder)).to_csv(beside, index=False)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness import registry
+from harness import registry, results
 from harness.elsewhere import RESERVED, Checkpoint, unique
 from harness.errors import InputError
 from harness.files import owned, write_facts, write_json, writing
-from harness.gathered import NO_CONTROL, plan_of, settle, trial_folder, versions, write_results
+from harness.gathered import NO_CONTROL, plan_of, settle, trial_folder, versions
 from harness.plan import digest, file_digest
 from harness.record import SCORE_COLUMNS, write_plan
 from harness.suite import Suite, Task
@@ -56,7 +56,7 @@ def take(folders: Sequence[Path], base: str | None, suites: str | None, output: 
                 tables[model.name],
                 {"arm": model.name, "seed": 1, "weights": model.digest},
             )
-        write_results(folder)
+        results.write(folder)
     return folder
 
 

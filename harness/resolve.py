@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import fitting, lookup, registry
+from harness import fitting, lookup, plugins, registry
 from harness.arms import broken, gather, rate, sound
 from harness.code import code
 from harness.corpus import Corpus
@@ -64,7 +64,7 @@ def resolve(asked: Settings) -> Ready:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a run is one process for now, and this is one of several; start it without a launcher")
     scored, scored_note = scored_at(asked)
-    extra, equal = registry.from_files(asked.plugin, asked.strategies), asked.equal or BUILT_IN["equal"][0]
+    extra, equal = plugins.from_files(asked.plugin, asked.strategies), asked.equal or BUILT_IN["equal"][0]
     arms = gather(asked.strategies, extra, asked.controls == "matched", equal)
     check_given(asked, arms.strategies)
     check_trackers(asked.trackers)

@@ -1,12 +1,20 @@
 """results.csv: one row an arm, seed and task, for whoever reads tables and not pages."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from harness.files import writing
 from harness.forgetting import UNITS, Study
 from harness.pairing import Sample
-from harness.record import Record, Result
+from harness.record import Record, Result, read
+
+
+def write(folder: Path) -> None:
+    """results.csv of a run folder."""
+    with writing(folder / "results.csv") as beside:
+        results(read(folder)).to_csv(beside, index=False)
 
 
 def results(record: Record) -> pd.DataFrame:

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import bos, marks, price
+from harness import bos, marks, price, results
 from harness.arms import parent_arm
 from harness.drifted import keep_drift, undrifted
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
-from harness.files import owned, read_json, write_facts, write_json, writing
+from harness.files import owned, read_json, write_facts, write_json
 from harness.folder import finished, merged, refuse_foreign, stored_plan, to_be_replaced
 from harness.keeping import anew, drop_weights, finished_model, write_weights
 from harness.memory import restart_peak
@@ -96,7 +96,7 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
         _drop(ready)
         seen = Milestones(ready) if ready.plan.options.get("milestones") else None
         failed = [name for trial in trials if (name := _run_trial(ready, trial, watch, seen))]
-        _write_results(folder)
+        results.write(folder)
     return failed
 
 
@@ -244,10 +244,3 @@ def _parts_after(strategy: "Strategy", arm: Arm, parent: Arm) -> "Strategy":
     trained = len(parent.parts) if arm.parts[: len(parent.parts)] == parent.parts else 0
     kept = parts(strategy)[trained:]
     return kept[0] if len(kept) == 1 else Combined(kept)
-
-
-def _write_results(folder: Path) -> None:
-    from harness.results import results
-
-    with writing(folder / "results.csv") as beside:
-        results(read(folder)).to_csv(beside, index=False)

@@ -6,114 +6,23 @@ Of several steps of a training the last is compared, and every step is a point o
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import bos, elsewhere, lookup, manifest, marks
+from harness import bos, elsewhere, marks, results
+from harness.comparison import Comparison, stored
 from harness.drifted import keep_drift_from
 from harness.elsewhere import Checkpoint, Found
-from harness.errors import HarnessError, InputError, said
+from harness.errors import HarnessError, said
 from harness.files import owned, read_json, write_facts, writing
-from harness.gathered import NO_CONTROL, plan_of, settle, versions, write_results
-from harness.model import Base, count_parameters, identity, load_tokenizer, locate
-from harness.plan import Arm, Part, Trial, file_digest
+from harness.gathered import settle
+from harness.plan import Trial, file_digest
 from harness.record import TRAJECTORY, read, write_plan
 from harness.run import Watch
-from harness.settings import settings
 from harness.stopping import insist
-from harness.tables import Scoring, fill, wanting
-
-
-@dataclass(frozen=True)
-class Words:
-    """What was typed."""
-
-    base: str
-    models: tuple[str, ...] = ()
-    manifest: Path | None = None
-    suites: str = "general"
-    limit: int | None = None
-    mirrors: str | None = None
-    output: Path | None = None
-    code: bool = False
-    programs: bool = False
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A base and checkpoints, found and checked, and how they are scored.
-
-    control  the arm they stand against, if any
-    code     whether Python files that came with the base are run
-    """
-
-    base: Base
-    how: Scoring
-    models: Mapping[Checkpoint, Found]
-    control: str
-    code: bool
-
-    @property
-    def folder(self) -> Path:
-        """The run folder."""
-        return self.how.folder
-
-    @property
-    def trainings(self) -> dict[Trial, list[Checkpoint]]:
-        """Arm and seed -> its checkpoints, the last step last."""
-        found: dict[Trial, list[Checkpoint]] = {}
-        for checkpoint in sorted(self.models, key=lambda one: one.step or 0):
-            found.setdefault(trial(checkpoint), []).append(checkpoint)
-        return {key: found[key] for key in dict.fromkeys(map(trial, self.models))}
-
-
-def trial(checkpoint: Checkpoint) -> Trial:
-    """Its arm and seed."""
-    return Trial(Arm((Part(checkpoint.arm),)), checkpoint.seed)
-
-
-def compare(words: Words) -> Comparison:
-    """Everything looked up and checked; nothing is written, and no model is loaded."""
-    if words.models and words.manifest:
-        raise InputError("give the models to be scored, or --manifest with a CSV that names them; not both")
-    control, models = NO_CONTROL, elsewhere.checkpoints(words.models)
-    if words.manifest:
-        models, control = manifest.read(words.manifest)
-    given = {"model": words.base, "suites": words.suites, "mirrors": words.mirrors, "limit": words.limit}
-    asked = settings(given | {"allow_code_execution": words.programs}, "harness score")
-    suites = lookup.named(asked, [model.word for model in models])
-    base = locate(words.base)
-    code = words.code and elsewhere.carries_code(elsewhere.place(words.base, words.code))
-    base = replace(base, digest=identity(base.folder, code=True)) if code else base
-    tokenizer = load_tokenizer(base.folder, code)
-    found = {model: elsewhere.find(model, base, tokenizer, words.code) for model in elsewhere.unique(models)}
-    prompts = tuple(dict.fromkeys(prompt for suite in suites if not suite.sensitive for prompt in suite.prompts))
-    folder = words.output or Path(f"runs/{Path(base.name).name}-checkpoints")
-    how = Scoring(folder, tokenizer, lookup.ready(suites), prompts, asked.limit, base.facts.get("bos"), versions())
-    return Comparison(base, how, found, control, code)
-
-
-def stored(one: Comparison, command: str) -> dict[str, Any]:
-    """plan.yaml: what a report needs to know. What is not known of the trainings is absent."""
-    return plan_of(
-        {"name": one.base.name, "digest": one.base.digest, "parameters": count_parameters(one.base.folder)},
-        [_model(checkpoint, found.digest) for checkpoint, found in one.models.items()],
-        one.how.suites,
-        {
-            "command": command,
-            "control": one.control,
-            "prompts": list(one.how.prompts),
-            "notes": [note for found in one.models.values() for note in found.notes],
-            "versions": dict(one.how.versions),
-            "options": {"limit": one.how.limit} if one.how.limit else {},
-        },
-    )
-
-
-def _model(one: Checkpoint, made: str) -> dict[str, Any]:
-    return {"arm": one.arm, "seed": one.seed, "path": one.word, "digest": made, **one.told}
+from harness.tables import fill, wanting
 
 
 def missing(one: Comparison) -> list[Trial]:
@@ -136,7 +45,7 @@ def _place(one: Comparison, key: Trial, checkpoint: Checkpoint) -> Path:
 
 @dataclass(frozen=True)
 class Price:
-    """What is to be scored: models, items of each, and the seconds that all take by the base's; None: nothing was measured."""
+    """What is to be scored: models, items of each, and the seconds that all take by the base's; 0 where nothing is missing."""
 
     models: int
     items: int
@@ -194,7 +103,7 @@ def run(one: Comparison, command: str, watch: Watch | None = None) -> list[str]:
         for sentence in marks.keep(one.how, one.base.digest, "all"):
             watch.note(sentence)
         failed = [key.folder for key in trials if not _score_trial(one, key, watch)]
-        write_results(one.folder)
+        results.write(one.folder)
     return failed
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness import cli, registry, resume
+from harness import cli, plugins, registry, resume
 from harness.bench import BATCH, tiny_setting
 from harness.errors import InputError, TrialError
 from harness.plan import file_digest
@@ -342,7 +342,7 @@ def test_of_two_parts_with_one_hook_the_guilty_one_is_found(first: str, second: 
     bodies = {name: BROKEN[name][0] for name in ("nan_gradient", "nan_slope", "nan_steps")}
     bodies["fine"] = f"{fine}\n    def weights(self, *given): pass"
     (tmp_path / "two.py").write_text(HEAD + "".join(written(name, body) for name, body in bodies.items()))
-    made = {entry.target.__name__: entry.target() for entry in registry.from_files([str(tmp_path / "two.py")]).values()}
+    made = {entry.target.__name__: entry.target() for entry in plugins.from_files([str(tmp_path / "two.py")]).values()}
     with pytest.raises(TrialError) as found:
         train(Training(made[first] + made[second], tiny_setting(tmp_path), 1), tmp_path / "trial")
     assert str(found.value).startswith(guilty)
@@ -351,7 +351,7 @@ def test_of_two_parts_with_one_hook_the_guilty_one_is_found(first: str, second: 
 def test_a_file_that_nobody_needs_and_nobody_can_import_is_refused(tmp_path: Path) -> None:
     (tmp_path / "unread.py").write_text("import nowhere")
     with pytest.raises(InputError, match="cannot be imported: ModuleNotFoundError"):
-        registry.from_files([str(tmp_path / "unread.py")], ["kl", "ewc:weight=1"])
+        plugins.from_files([str(tmp_path / "unread.py")], ["kl", "ewc:weight=1"])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 
 from harness import registry
 from harness.errors import InputError
-from harness.registry import Entry, arm, find, from_files, installed
+from harness.plugins import from_files
+from harness.registry import Entry, arm, find, installed
 from harness.strategy import Broken, Combined
 from harness.typed import parse_arms
 
