@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import InputError
+from harness.errors import InputError, one_line
 from harness.keys import read_keys
 
 VARIABLE, NAME = "HARNESS_MIRRORS", "mirrors.yaml"
@@ -60,7 +60,10 @@ class Mirrors(BaseModel):
 
     def _at(self, place: str) -> Path:
         folder = self.path.parent if self.path else Path()
-        return (folder / Path(place).expanduser()).resolve()
+        try:
+            return (folder / Path(place).expanduser()).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, ~nobody, what no path can hold
+            raise InputError(f"{self.path}: {place[:200]!r} can be no path ({one_line(str(error))})") from error
 
     def absent(self) -> list[str]:
         """The paths that are not there, with their keys."""
@@ -68,7 +71,9 @@ class Mirrors(BaseModel):
         for name, found in self.datasets.items():
             files = found.items() if isinstance(found, dict) else [("", found)]
             named += [(f"datasets.{name}{'.' * bool(split)}{split}", place) for split, place in files]
-        return [f"{key}: {self._at(place)}" for key, place in named if not self._at(place).exists()]
+        return [
+            f"{key}: {self._at(place)}" for key, place in named if not os.path.exists(self._at(place))
+        ]  # False also for names too long
 
 
 def read(path: Path) -> Mirrors:
@@ -79,6 +84,8 @@ def read(path: Path) -> Mirrors:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part not in ("str", "[key]")) or "the file"
         said = first["msg"].removeprefix("Value error, ")
+        if first["type"] in ("string_type", "too_short") or "dict[" in str(first["loc"]):
+            said = "give a folder, or of a data set a file a split: {test: file.jsonl}"
         known = "; allowed: datasets, models" if first["type"] == "extra_forbidden" else ""
         raise InputError(f"{path}: {place}: {said[0].lower()}{said[1:]}{known}") from error
     if absent := found.absent():

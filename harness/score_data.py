@@ -8,8 +8,8 @@ from typing import Any
 
 from harness import mirrors
 from harness.errors import HarnessError, InputError, one_line, said
-from harness.files import write_text
-from harness.plan import digest
+from harness.files import cache, write_text
+from harness.plan import digest, file_digest
 from harness.score_texts import CHARACTERS, cut
 from harness.suite import Moved, Task, Text
 
@@ -77,11 +77,19 @@ def folder_tables(folder: Path, configuration: str | None) -> Tables:
     own = folder / (configuration or "")
     saved = next((place for place in (own, folder) if (place / "dataset_dict.json").is_file()), None)
     try:
-        found: Any = load_from_disk(str(saved)) if saved else load_dataset(str(folder), configuration)
+        found: Any = (
+            load_from_disk(str(saved)) if saved else load_dataset(str(folder), configuration, cache_dir=_own_cache(folder))
+        )
         return dict(found)
     except Exception as error:  # as above
         what = f" (configuration {configuration})" if configuration else ""
         raise InputError(f"the mirror {folder}{what} cannot be read ({said(error)})") from error
+
+
+def _own_cache(folder: Path) -> str:
+    """Where `datasets` keeps what it made of a folder: by the contents, as its own cache goes by times and sizes."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return str(cache() / "mirrors" / digest([[str(path.relative_to(folder)), file_digest(path)] for path in files]))
 
 
 def mirrored(name: str, configuration: str | None) -> Tables | None:
@@ -109,8 +117,6 @@ def _inner(row: Any, path: str) -> Any:
 
 def kept(text: Text) -> Path:
     """Where the documents of a hub data set are kept once they were read."""
-    from harness.files import cache
-
     return cache() / "texts" / f"{digest(vars(text))}.jsonl"
 
 

@@ -418,3 +418,37 @@ def test_real_files_stand_for_the_hub() -> None:
     texts = means[["wikitext", "c4_text", "pubmed_text", "python_text", "humaneval_text"]]
     assert texts.between(1.5, 5).all()
     assert texts["c4_text"] < texts["python_text"], "the model was trained on general English"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('datasets: {a/b: "x\\0y"}', "mirrors.yaml: 'x\\x00y' can be no path (embedded null byte)"),
+        ("datasets: {a/b: loop}", "mirrors.yaml: 'loop' can be no path (Symlink loop from "),
+        ("datasets: {a/b: ~nobody-of-this-name/x}", "mirrors.yaml: '~nobody-of-this-name/x' can be no path ("),
+        (f"datasets: {{a/b: {'x' * 5000}}}", "mirrors.yaml names what is not there: datasets.a/b: "),
+        ("datasets: {a/b: }", "mirrors.yaml: datasets.a/b: give a folder, or of a data set a file a split: {test: file.jsonl}"),
+        (
+            "datasets: {a/b: {}}",
+            "mirrors.yaml: datasets.a/b: give a folder, or of a data set a file a split: {test: file.jsonl}",
+        ),
+        ("models: {a/b: 5}", "mirrors.yaml: models.a/b: give a folder, or of a data set a file a split: {test: file.jsonl}"),
+    ],
+)
+def test_places_that_can_be_no_path_are_named(content: str, says: str) -> None:
+    Path("loop").symlink_to("loop")
+    Path("mirrors.yaml").write_text(content)
+    with pytest.raises(InputError) as error:
+        mirrors.read(Path("mirrors.yaml"))
+    assert str(error.value).startswith(says)
+
+
+def test_a_mirrored_folder_that_was_edited_within_its_size_and_time_is_read_anew() -> None:
+    path = jsonl(Path("copy/train.jsonl"), [{"body": "the cat sees it"}])
+    write(datasets={"o/text": "copy"})
+    task = Task("t", text=replace(TEXT, config=None))
+    assert [document["text"] for document in text_documents(task)] == ["the cat sees it"]
+    before = path.stat()
+    jsonl(path, [{"body": "the dog sees it"}])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert [document["text"] for document in text_documents(task)] == ["the dog sees it"]
