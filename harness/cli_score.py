@@ -88,8 +88,9 @@ def _score(words: "Words", dry_run: bool) -> None:
 
     one = compare(words)
     settle(one.folder, stored(one, command()))
-    say(f"base {one.base.name}; {several(len(one.models), 'checkpoint')}: {', '.join(key.folder for key in one.trainings)}")
-    for note in (note for found in one.models.values() for note in found.notes):
+    named = ", ".join(key.folder for key in one.trainings)
+    say(f"base {one.base.name}; " + (f"{several(len(one.models), 'checkpoint')}: {named}" if named else "no checkpoint"))
+    for note in (*one.notes, *(suite.note for suite in one.how.suites if suite.note)):
         say(f"note: {note}")
     cost = price(one)
     wait = f", {about(cost.seconds)}" if cost.models else ""

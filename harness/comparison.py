@@ -50,6 +50,11 @@ class Comparison:
         return self.how.folder
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader must know of suites and models."""
+        return [*lookup.told(self.how.suites), *(note for found in self.models.values() for note in found.notes)]
+
+    @property
     def trainings(self) -> dict[Trial, list[Checkpoint]]:
         """Arm and seed -> its checkpoints, the last step last."""
         found: dict[Trial, list[Checkpoint]] = {}
@@ -94,7 +99,7 @@ def stored(one: Comparison, command: str) -> dict[str, Any]:
             "command": command,
             "control": one.control,
             "prompts": list(one.how.prompts),
-            "notes": [note for found in one.models.values() for note in found.notes],
+            "notes": one.notes,
             "versions": dict(one.how.versions),
             "options": {"limit": one.how.limit} if one.how.limit else {},
         },

@@ -76,9 +76,7 @@ def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:
 
 def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> tuple[tuple[Suite, ...], list[str]]:
     """The suites of a plan, and what to say of them; text that is not registered brings its own held-out documents."""
-    notes = [f"{suite.about}: they are code, and are run" for suite in made if any(task.folder for task in suite.tasks)]
-    if path := mirrors.current().path:
-        notes.append(f"data sets and models that {path} names are read from this machine")
+    notes = told(made)
     brought = asked.new not in registry.installed("corpora")
     if brought or not asked.suites or TEXT in asked.suites:
         _refuse_untestable(asked, found)
@@ -89,6 +87,13 @@ def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> t
             "add suites, as in --suites general"
         )
     return ready(made), notes
+
+
+def told(made: Sequence[Suite]) -> list[str]:
+    """What a reader must know of where suites come from: code that is run, mirrors that stand for the hub."""
+    notes = [f"{suite.about}: they are code, and are run" for suite in made if any(task.folder for task in suite.tasks)]
+    path = mirrors.current().path
+    return notes + ([f"data sets and models that {path} names are read from this machine"] if path else [])
 
 
 def ready(made: Sequence[Suite]) -> tuple[Suite, ...]:

@@ -226,6 +226,33 @@ def test_what_a_dry_run_proposes_can_be_typed_and_tells_which_tasks_show_forgett
         assert "blimp_wh_island" in told
 
 
+def test_what_is_run_read_elsewhere_or_left_out_is_said_before_anything_is_scored(
+    model_folder: Path, suite: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """A folder of task files is code, mirrors stand for the hub, and what runs model-written code is left out."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(mirrors.VARIABLE, "")
+    monkeypatch.chdir(tmp_path)
+    Path("mirrors.yaml").write_text("models: {}")
+    Path("mine").mkdir()
+    for name, more in (("mine_safe", ""), ("mine_unsafe", "unsafe_code: true\n")):
+        Path(f"mine/{name}.yaml").write_text(
+            f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {suite.parent / 'keep.jsonl'}}}}}\n"
+            "output_type: multiple_choice\ntest_split: test\ndoc_to_text: ''\ndoc_to_target: 0\n"
+            f"doc_to_choice: '{{{{[sentence_good, sentence_bad]}}}}'\nmetric_list: [{{metric: acc}}]\n{more}"
+        )
+    words = ["--base", model_folder, "--suites", "./mine", "--limit", 4, "--dry-run", "--output", "out"]
+    monkeypatch.setattr(sys, "argv", ["harness", "score", *map(str, words)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"base {model_folder}; no checkpoint\n" in out
+    assert re.search(r"note: task files of .*/mine \(\w{12}\): they are code, and are run\n", out)
+    assert "note: data sets and models that mirrors.yaml names are read from this machine\n" in out
+    assert "note: mine_unsafe runs what the model wrote: left out, as --allow-code-execution was not given.\n" in out
+
+
 @pytest.mark.slow
 def test_a_folder_grows_by_models_and_refuses_what_does_not_belong(typed: Typed, model_folder: Path, tmp_path: Path) -> None:
     one, two = other(model_folder, tmp_path / "one"), other(model_folder, tmp_path / "two", 2)
