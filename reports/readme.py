@@ -14,7 +14,8 @@ from harness.errors import InputError
 from harness.statistics import Estimate
 from reports import tradeoff, words
 from reports.figure import BASE, Mark, marks
-from reports.tradeoff import Panel, Points, half, overlap
+from reports.labels import OFFSETS, Points, anchor, box, half, overlap
+from reports.tradeoff import Panel
 
 WIDTH, HEIGHT = 760, 470
 LEFT, RIGHT, TOP, BOTTOM = 92, 736, 66, 392
@@ -146,12 +147,12 @@ def labels(found: Points, scale: Scale) -> list[str]:
     drawn: list[str] = []
     for name, (x, y, _, _) in spots.items():
         shown = words.short(words.clean(name).replace("\n", " "), 32)
-        boxes = [tradeoff.box(x + dx, y + dy, dx, len(shown) * LETTER) for dx, dy in tradeoff.OFFSETS]
+        boxes = [box(x + dx, y + dy, dx, len(shown) * LETTER) for dx, dy in OFFSETS]
         costs = [sum(overlap(each, other) for other in taken) + _outside(each) for each in boxes]
         best = costs.index(min(costs))
         taken.append(boxes[best])
-        dx, dy = tradeoff.OFFSETS[best]
-        side = {"left": "start", "right": "end", "center": "middle"}[tradeoff.anchor(dx)]
+        dx, dy = OFFSETS[best]
+        side = {"left": "start", "right": "end", "center": "middle"}[anchor(dx)]
         drawn.append(_text(x + dx, y + dy + 4, shown, side, SOFT if name == "base" else INK, 600 if name != "base" else 400))
     return drawn
 
