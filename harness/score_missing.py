@@ -184,7 +184,7 @@ def _models(names: Iterable[str]) -> Iterator[Lack]:
 
     for name in dict.fromkeys(names):
         plain, _, at = name.partition("@")
-        hub = plain.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+        hub = plain.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).parent.is_dir()
         here = try_to_load_from_cache(plain, "config.json", revision=at or None) if hub else None
         if not hub or mirrors.current().model(name) or isinstance(here, str):
             continue

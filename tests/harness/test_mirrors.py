@@ -289,7 +289,10 @@ def test_a_revision_that_is_here_is_not_missed_and_another_one_is(
     kept.parent.mkdir(parents=True)
     kept.write_text("{}")
     write(models={"o/here": str(model_folder), "o/there@step100": str(model_folder)})
-    refuse_missing([], [f"o/model@{commit}", "o/here", "o/there@step100"])
+    Path("out").mkdir()
+    refuse_missing([], [f"o/model@{commit}", "o/here", "o/there@step100", "out/mistyped"])
+    with pytest.raises(InputError, match="the model out/mistyped is neither a folder here nor to be had from the hub"):
+        locate("out/mistyped")
     assert locate("o/there@step100").folder == model_folder
     for name in ("o/model@step9", "o/here@step100", "o/there"):
         with pytest.raises(InputError, match=f"the model {name} "):
