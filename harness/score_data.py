@@ -1,7 +1,8 @@
 """Documents of tasks as tables: local JSON Lines and Parquet, mirrors of the hub's data sets, and text in bits per byte."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,9 @@ def folder_tables(folder: Path, configuration: str | None) -> Tables:
     saved = next((place for place in (own, folder) if (place / "dataset_dict.json").is_file()), None)
     try:
         found: Any = (
-            load_from_disk(str(saved)) if saved else load_dataset(str(folder), configuration, cache_dir=_own_cache(folder))
+            load_from_disk(str(saved))
+            if saved
+            else load_dataset(str(folder), configuration, cache_dir=_own_cache(folder.rglob("*")))
         )
         return dict(found)
     except Exception as error:  # as above
@@ -86,10 +89,32 @@ def folder_tables(folder: Path, configuration: str | None) -> Tables:
         raise InputError(f"the mirror {folder}{what} cannot be read ({said(error)})") from error
 
 
-def _own_cache(folder: Path) -> str:
-    """Where `datasets` keeps what it made of a folder: by the contents, as its own cache goes by times and sizes."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return str(cache() / "mirrors" / digest([[str(path.relative_to(folder)), file_digest(path)] for path in files]))
+def _own_cache(paths: Iterable[Path]) -> str:
+    """Where `datasets` keeps what it made of files: by their contents, as its own cache goes by times and sizes."""
+    files = sorted(path for path in paths if path.is_file())
+    return str(cache() / "mirrors" / digest([[str(path), file_digest(path)] for path in files]))
+
+
+def on_disk(name: str, configuration: str | None, options: Mapping[str, Any]) -> Tables | None:
+    """The splits of a data set that by its own definition is made of files of this machine; None: it is not."""
+    from datasets import load_dataset
+
+    given = options.get("data_files") or ()
+    words = [given] if isinstance(given, str) else [*(given.values() if isinstance(given, Mapping) else given)]
+    patterns = [str(each) for word in words for each in ([word] if isinstance(word, str) else word)]
+    folders = [
+        place for place in (name if "/" in name else "", str(options.get("data_dir") or "")) if Path(place or "?").is_dir()
+    ]
+    paths = [Path(path) for pattern in patterns for path in glob(pattern, recursive=True)]
+    paths += [path for folder in folders for path in Path(folder).rglob("*")]
+    if not paths or "split" in options or ("/" in name and not Path(name).is_dir()):
+        return None
+    kept = {key: value for key, value in options.items() if key != "trust_remote_code"}
+    try:
+        found: Any = load_dataset(name, configuration, **kept, cache_dir=_own_cache(paths))
+    except Exception as error:  # as above
+        raise InputError(f"{paths[0]} cannot be read as a data set ({said(error)})") from error
+    return dict(found)
 
 
 def mirrored(name: str, configuration: str | None) -> Tables | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError, did_you_mean
 from harness.score_code import judged, refuse
-from harness.score_data import mirrored, moved_tables, table, tables, text_documents
+from harness.score_data import mirrored, moved_tables, on_disk, table, tables, text_documents
 from harness.score_stock import Leaf, leaves
 from harness.score_texts import CONFIG
 from harness.suite import Task
@@ -104,6 +104,8 @@ def _local(task: Task, leaf: Leaf) -> dict[str, Any]:
     local = tables(task.files) if task.files else mirrored(leaf.dataset, leaf.configuration)
     if local is None and task.moved:
         local = moved_tables(task.moved, leaf.scored)
+    if local is None and not leaf.config.get("custom_dataset"):
+        local = on_disk(leaf.dataset, leaf.configuration, leaf.config.get("dataset_kwargs") or {})
     if local is None:
         return {}
     wanted, where = leaf.splits, f"task {leaf.name}"

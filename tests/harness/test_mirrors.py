@@ -14,7 +14,7 @@ from harness.errors import HarnessError, InputError
 from harness.lookup import find_corpus
 from harness.lookup import named as asked_for
 from harness.model import locate
-from harness.score import completed, prepare, refuse_missing, score, suite_key
+from harness.score import completed, folder_suite, prepare, refuse_missing, score, suite_key
 from harness.score_data import kept, text_documents
 from harness.score_state import quiet
 from harness.score_tasks import build
@@ -455,3 +455,22 @@ def test_a_mirrored_folder_that_was_edited_within_its_size_and_time_is_read_anew
     jsonl(path, [{"body": "the dog sees it"}])
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert [document["text"] for document in text_documents(task)] == ["the dog sees it"]
+
+
+def test_the_files_of_a_task_folder_that_were_edited_within_their_size_and_time_are_read_anew(tmp_path: Path) -> None:
+    path = jsonl(Path("tasks/rows.jsonl"), [{"q": f"{i} cat", "o": ["sat", "ran"], "a": 0} for i in range(3)])
+    Path("tasks/mine.yaml").write_text(
+        f"task: mine\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tmp_path / path}}}}}\ntest_split: test\n"
+        "output_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: o\ndoc_to_target: a\nmetric_list: [{metric: acc}]\n"
+    )
+
+    def asked() -> list[str]:
+        (task,) = completed(folder_suite("./tasks")).tasks
+        with quiet():
+            return [document["q"] for document in build(task)["mine"].eval_docs]
+
+    assert asked() == ["0 cat", "1 cat", "2 cat"]
+    before = path.stat()
+    path.write_text(path.read_text().replace("cat", "dog"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert asked() == ["0 dog", "1 dog", "2 dog"]
