@@ -1,5 +1,6 @@
 """lm-eval's own definitions, and those of a folder of task files: found by name, and taken apart into single tasks."""
 
+import contextlib
 import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -216,6 +217,9 @@ def folder_suite(word: str) -> Suite:
     if not tasks:
         raise InputError(f"{word} holds no task of lm-eval's: no YAML file in it has a line `task: <name>`")
     key = digest([[str(path.relative_to(root)), file_digest(path)] for path in files])
+    for path in root.rglob("*.py"):  # what was compiled of an earlier version goes by time and size
+        with contextlib.suppress(OSError):
+            Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
     return Suite(name=root.name, about=f"task files of {root} ({key[:12]})", tasks=tasks, key=key)
 
 

@@ -474,3 +474,24 @@ def test_the_files_of_a_task_folder_that_were_edited_within_their_size_and_time_
     path.write_text(path.read_text().replace("cat", "dog"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert asked() == ["0 dog", "1 dog", "2 dog"]
+
+
+def test_the_code_of_a_task_folder_that_was_edited_within_its_size_and_time_is_run() -> None:
+    import py_compile
+
+    jsonl(Path("tasks/rows.jsonl"), [{"q": "cat", "o": ["sat", "ran"], "a": 0}])
+    Path("tasks/mine.yaml").write_text(
+        f"task: mine\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {Path('tasks/rows.jsonl').resolve()}}}}}\n"
+        "test_split: test\noutput_type: multiple_choice\ndoc_to_text: !function utils.q\ndoc_to_choice: o\ndoc_to_target: a\n"
+        "metric_list: [{metric: acc}]\n"
+    )
+    code = Path("tasks/utils.py")
+    code.write_text("def q(d): return 'A ' + d['q']\n")
+    py_compile.compile(str(code.resolve()))
+    before = code.stat()
+    code.write_text("def q(d): return 'B ' + d['q']\n")
+    os.utime(code, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (task,) = completed(folder_suite("./tasks")).tasks
+    with quiet():
+        (leaf,) = build(task).values()
+    assert leaf.doc_to_text(next(iter(leaf.eval_docs))) == "B cat"
