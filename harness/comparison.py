@@ -86,7 +86,35 @@ def compare(words: Words) -> Comparison:
     prompts = tuple(dict.fromkeys(prompt for suite in suites if not suite.sensitive for prompt in suite.prompts))
     folder = words.output or Path(f"runs/{Path(base.name).name}-checkpoints")
     how = Scoring(folder, tokenizer, lookup.ready(suites), prompts, asked.limit, base.facts.get("bos"), versions())
-    return Comparison(base, how, found, control, code)
+    return Comparison(base, replace(how, length=_length(base, found, tokenizer, code)), found, control, code)
+
+
+def _length(base: Base, found: Mapping[Checkpoint, Found], tokenizer: Any, code: bool) -> int | None:
+    """Tokens of the base's window, where a checkpoint reads more at once: both are asked in the same windows; else None."""
+    most, longer = _window(base.folder, tokenizer, code), False
+    for checkpoint, each in found.items():
+        own = most if each.adapter else _window(each.folder, tokenizer, each.code)
+        if own is None or most is None:
+            continue  # it cannot be loaded, as its own row will say
+        if own < most:
+            raise InputError(
+                f"{checkpoint.word} reads {own:,} tokens at once and the base {most:,}: it cannot be asked what the base is; "
+                "leave it out, or set max_position_embeddings to the same in copies of both"
+            )
+        longer |= own > most
+    return most if longer else None
+
+
+def _window(folder: Path, tokenizer: Any, code: bool) -> int | None:
+    """Tokens that a model reads at once; None where its configuration cannot be read."""
+    from transformers import AutoConfig
+
+    from harness.score import window
+
+    try:
+        return window(AutoConfig.from_pretrained(folder, trust_remote_code=code), tokenizer)
+    except Exception:  # as in `load_model`
+        return None
 
 
 def stored(one: Comparison, command: str) -> dict[str, Any]:
@@ -101,7 +129,7 @@ def stored(one: Comparison, command: str) -> dict[str, Any]:
             "prompts": list(one.how.prompts),
             "notes": one.notes,
             "versions": dict(one.how.versions),
-            "options": {"limit": one.how.limit} if one.how.limit else {},
+            "options": {key: value for key, value in (("limit", one.how.limit), ("length", one.how.length)) if value},
         },
     )
 

@@ -94,7 +94,7 @@ def _measured(
         gc.collect()
         base = load().to(device)
         rows = Result(asked.folder / "base", None, None).scores
-        return measure(base, model, texts(model, asked.tokenizer, asked.suites, rows, asked.bos), weights)
+        return measure(base, model, texts(base, asked.tokenizer, asked.suites, rows, asked.bos), weights)
     except Exception as error:
         if not out_of_memory(error):
             raise

@@ -15,6 +15,7 @@ from harness.errors import HarnessError, said
 from harness.record import PATHS, SCORE_COLUMNS
 from harness.score_code import permitted
 from harness.score_complete import complete
+from harness.score_encode import window
 from harness.score_keys import score_key, shared_key, suite_key
 from harness.score_missing import prepare, refuse_missing
 from harness.score_rows import Row, Scored, place
@@ -39,6 +40,7 @@ __all__ = [
     "score_key",
     "shared_key",
     "suite_key",
+    "window",
 ]
 
 

@@ -45,3 +45,10 @@ def _tokens(tokenizer: Any, texts: Sequence[str], special: bool) -> list[list[in
         verbose=False,
     )
     return found["input_ids"]
+
+
+def window(config: Any, tokenizer: Any) -> int:
+    """Tokens that a model of that configuration reads at once, as lm-eval tells it."""
+    from lm_eval.models.utils import resolve_max_length
+
+    return resolve_max_length(config, tokenizer)

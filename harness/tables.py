@@ -30,7 +30,10 @@ Show = Callable[[float, int], None]
 
 @dataclass(frozen=True)
 class Scoring:
-    """How every model of a run folder is scored, the base and whatever is compared with it."""
+    """How every model of a run folder is scored, the base and whatever is compared with it.
+
+    length  tokens that a model reads at once; None: what its configuration says, which is the same for all
+    """
 
     folder: Path
     tokenizer: Any
@@ -39,11 +42,12 @@ class Scoring:
     limit: int | None
     bos: bool | None
     versions: Mapping[str, str]
+    length: int | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of `score`."""
-        return {"limit": self.limit, "bos": self.bos}
+        return {"limit": self.limit, "bos": self.bos} | ({"length": self.length} if self.length else {})
 
     def score_key(self, weights: str, suite: Suite) -> str:
         """What a suite's rows are made from."""

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness import cli, elsewhere, record
+from harness.comparison import Words, compare
 from harness.elsewhere import Checkpoint, unique
 from harness.errors import HarnessError, InputError, RecordError
 from harness.files import write_text
@@ -19,6 +21,7 @@ from harness.hiding import hidden
 from harness.manifest import read
 from harness.model import identity, load_model
 from harness.score import shared_key
+from harness.scoring import run
 
 Typed = Callable[..., tuple[int, str, str]]
 
@@ -218,3 +221,33 @@ def test_a_model_that_gives_no_numbers_says_nothing(base: Path) -> None:
         model.model.layers[0].mlp.down_proj.weight.fill_(float("nan"))
     with pytest.raises(HarnessError, match="the model gave nan; its weights are broken"):
         complete(model, AutoTokenizer.from_pretrained(base), ["The river"])
+
+
+def reading(tokens: int, model: Path, folder: Path) -> Path:
+    """The same weights, said to read more or fewer tokens at once."""
+    config = json.loads((shutil.copytree(model, folder) / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": tokens}))
+    return folder
+
+
+def test_every_model_is_asked_in_the_windows_of_the_base(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that reads longer texts at once would seem to have learned, and its drift be measured where the base never read."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    length = json.loads((base / "config.json").read_text())["max_position_embeddings"]
+    texts = [{"text": f"{number} The river of Aldon is old and wide. " * (length // 4)} for number in range(3)]
+    write_text(tmp_path / "keep.jsonl", "".join(json.dumps(row) + "\n" for row in texts))
+    write_text(tmp_path / "long.yaml", "name: long\ntasks: [{task: told, text: {}, files: {test: keep.jsonl}}]\n")
+    words = Words(str(base), (str(reading(2 * length, base, tmp_path / "longer")),), None, str(tmp_path / "long.yaml"))
+    one = compare(replace(words, output=tmp_path / "run"))
+    assert run(one, "harness score") == []
+    found = record.read(tmp_path / "run")
+    assert found.plan["options"]["length"] == length
+    (longer,) = found.trials
+    assert longer.scores["value"].tolist() == found.base.scores["value"].tolist()
+    told = longer.drift[longer.drift["kind"] == "text"].set_index("item")
+    assert told["forward"].to_numpy().max() == 0.0
+    nats = -found.base.scores.set_index("item")["loglikelihoods"].str[0]
+    assert told["before"].tolist() == pytest.approx(nats.loc[told.index].tolist(), rel=1e-4)
+    assert compare(replace(words, models=(f"same={base}",))).how.length is None
+    with pytest.raises(InputError, match=f"reads 8 tokens at once and the base {length:,}: it cannot be asked"):
+        compare(replace(words, models=(str(reading(8, base, tmp_path / "shorter")),)))
