@@ -14,7 +14,7 @@ CEILING = {"keep": "what is lost there changes no answer at first, and is seen l
 def warnings(study: fg.Study) -> list[str]:
     """What a reader must know before using a sentence of this page."""
     plan = study.record.plan
-    found = [elsewhere.UNKNOWN] if elsewhere.is_elsewhere(study) else []
+    found = [elsewhere.UNKNOWN] if elsewhere.is_elsewhere(study) and elsewhere.models(study) else []
     found += list(dict.fromkeys(note for note in (plan.get("suite_notes") or {}).values() if note))
     if study.arms and max(len({t.seed for t in study.done if t.name == arm}) for arm in study.arms) == 1:
         found.append(

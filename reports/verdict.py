@@ -39,13 +39,25 @@ def question(study: fg.Study) -> str:
     return "What was forgotten, and which way of training keeps most?"
 
 
+def unread(study: fg.Study) -> str:
+    """Why no forgetting is claimed: nothing measures it, or the base knows nothing of what does."""
+    tasks = study.record.tasks
+    asked = [task for task in study.samples if (tasks[task]["measures"], tasks[task].get("source")) == ("keep", "other")]
+    if asked:
+        return (
+            f"On no unrehearsed task ({words.listing(asked)}) is the base known to do better than by guessing, "
+            "so no forgetting can be claimed."
+        )
+    return "No suite of this run measures keeping on another source than the old text, so no forgetting is claimed."
+
+
 def summary(study: fg.Study, found: dict[str, Claim]) -> str:
     """The page in one sentence."""
     keep = primary(study)
     if not study.record.base.facts or not study.arms:
         return "Nothing has been trained and scored yet, so nothing can be said."
     if keep is None:
-        return "No suite of this run measures keeping on another source than the old text, so no forgetting is claimed."
+        return unread(study)
     if not study.control:
         return elsewhere.summary(study, {arm: claim.answer for arm, claim in found.items()})
     if study.control not in found:

@@ -48,6 +48,20 @@ def test_a_base_that_reads_better_without_bos_is_named(tmp_path: Path, fabricate
     assert [line.startswith(sentence) for line in said] == [True] * better
 
 
+def test_a_base_that_knows_nothing_is_not_said_to_be_asked_nothing(tmp_path: Path, fabricate: Any) -> None:
+    """Tasks that measure keeping are there, and the base is at chance in all of them: that is why nothing is claimed."""
+    kept = {
+        name: {**facts, "chance": 0.999, "options": 4}
+        for name, facts in fabricate.TASKS.items()
+        if facts["metric"] != "bits_per_byte" and (facts["measures"], facts["source"]) == ("keep", "other")
+    }
+    told = verdict.summary(made(tmp_path, fabricate, seeds=(0,), arms={"none": fabricate.ARMS["none"]}, tasks=kept), {})
+    assert told == (
+        f"On no unrehearsed task ({words.listing(list(kept))}) is the base known to do better than by guessing, "
+        "so no forgetting can be claimed."
+    )
+
+
 def test_nothing_is_said_to_be_worse_where_nothing_is(tmp_path: Path, fabricate: Any) -> None:
     better = fabricate.Effect(forgets=-0.3, learns=0.5, loses=-1.0)
     study = made(tmp_path, fabricate, seeds=(0,), arms={"none": better}, luck=0.0)
