@@ -39,6 +39,10 @@ def writing(path: Path) -> Iterator[Path]:
         beside.replace(path)
         flush_folder(path.parent)
         crash_point("file-renamed")
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(f"{path} cannot be written: {error}") from error  # pyarrow does not say where
     finally:
         beside.unlink(missing_ok=True)
 

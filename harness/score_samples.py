@@ -119,6 +119,8 @@ def _restored(sample: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given, Mapping):
         given = [[each[f"arg_{j}"] for j in range(len(each))] for each in (given[f"gen_args_{i}"] for i in range(len(given)))]
     asked = [tuple(each) for each in given]
+    if len(sample["resps"]) != len(asked):
+        raise ValueError(f"{len(asked)} requests, {len(sample['resps'])} answers")
     if len(asked[0]) == 2 and isinstance(asked[0][1], str):  # log-likelihoods; what was generated stays as it is
         sample["resps"] = [[(float(answer[0][0]), str(answer[0][1]) == "True")] for answer in sample["resps"]]
     return sample | {"arguments": asked, "metrics": [str(name) for name in sample["metrics"]]}
@@ -180,7 +182,9 @@ class Saved:
 
 def unlike(before: Sequence[Row], after: Sequence[Row]) -> list[str]:
     """Items whose document, prompt or target differs, or that one side alone has."""
-    one, other = ({row["item"]: [row[name] for name in HASHES] for row in each} for each in (before, after))
+    one, other = (
+        {row["item"]: [*(row[name] for name in HASHES), len(row["loglikelihoods"])] for row in each} for each in (before, after)
+    )
     if len(one) < len(before) or len(other) < len(after):
         raise HarnessError(f"task {before[0]['task']}: an item stands twice; one run of lm-eval appended to another's file")
     return [item for item in dict.fromkeys([*one, *other]) if one.get(item) != other.get(item)]

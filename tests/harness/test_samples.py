@@ -260,7 +260,7 @@ def test_another_version_of_a_task_is_refused(samples: Path, tmp_path: Path) -> 
     ("change", "says"),
     [
         ({"acc": None}, "item 0 cannot be read (TypeError"),
-        ({"resps": []}, "item 0 cannot be read (ValueError"),
+        ({"resps": []}, ":1 cannot be read (ValueError: 2 requests, 0 answers)"),
         ({"prompt_hash": None}, ":1: prompt_hash is None; items are paired by it"),
         ({"doc_hash": ""}, ":1: doc_hash is ''; items are paired by it"),
         ({"doc": "half \ud800"}, ":1 is no JSON ('utf-8' codec can't encode"),
@@ -278,3 +278,13 @@ def test_samples_of_odd_kinds_are_named(change: dict[str, Any], says: str, sampl
 def test_a_folder_whose_name_has_no_plain_letter_is_a_model_all_the_same(samples: Path, tmp_path: Path) -> None:
     (samples / "__home__somebody__tuned").rename(samples / "模型")
     assert [trial.name for trial in taken(samples, tmp_path).trials] == ["model"]
+
+
+def test_an_item_of_fewer_options_is_another_item(samples: Path, tmp_path: Path) -> None:
+    def fewer(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        first = {"arguments": {"gen_args_0": rows[0]["arguments"]["gen_args_0"]}, "resps": rows[0]["resps"][:1]}
+        return [rows[0] | first, *rows[1:]]
+
+    spoil(samples, "tuned", "quiz", fewer)
+    with pytest.raises(InputError, match="1 of 8 items of quiz differ"):
+        taken(samples, tmp_path)

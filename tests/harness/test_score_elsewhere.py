@@ -16,7 +16,7 @@ from harness import cli, elsewhere, record
 from harness.comparison import Words, compare
 from harness.elsewhere import Checkpoint, unique
 from harness.errors import HarnessError, InputError, RecordError
-from harness.files import write_text
+from harness.files import write_text, writing
 from harness.hiding import hidden
 from harness.manifest import read
 from harness.model import identity, load_model
@@ -251,3 +251,12 @@ def test_every_model_is_asked_in_the_windows_of_the_base(base: Path, tmp_path: P
     assert compare(replace(words, models=(f"same={base}",))).how.length is None
     with pytest.raises(InputError, match=f"reads 8 tokens at once and the base {length:,}: it cannot be asked"):
         compare(replace(words, models=(str(reading(8, base, tmp_path / "shorter")),)))
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"rows\.parquet cannot be written: \[Errno 28\] full"),
+        writing(tmp_path / "rows.parquet"),
+    ):
+        raise OSError(28, "full")
+    assert list(tmp_path.iterdir()) == []
