@@ -20,9 +20,12 @@ SCALE = [[0, "#0072B2"], [0.5, "rgba(138,143,152,0.10)"], [1, "#D55E00"]]
 def section(study: fg.Study) -> Section:
     """Maps by unit, then every task."""
     question = "What was lost, task by task?"
-    if not study.arms or not study.samples:
-        return Section("tasks", question, "No task has been scored on base and arms yet.")
     kinds: tuple[fg.Kind, ...] = ("text", "accuracy")
+    if not study.samples:
+        return Section("tasks", question, "No task has been scored on base and arms yet.")
+    if not study.arms:
+        alone = tuple(table(study, kind) for kind in kinds if ordered(study, kind))
+        return Section("tasks", question, "The base alone has been scored: this is where it stands.", alone)
     maps = tuple(heatmap(study, kind) for kind in kinds if ordered(study, kind))
     tables = tuple(table(study, kind) for kind in kinds if ordered(study, kind))
     return Section("tasks", question, answer(study), (Figures(maps), *tables))
@@ -30,7 +33,7 @@ def section(study: fg.Study) -> Section:
 
 def ordered(study: fg.Study, kind: fg.Kind) -> list[Sample]:
     """Tasks of a unit: to keep first, unrehearsed before rehearsed."""
-    samples = [sample for sample in study.samples.values() if sample.kind == kind and sample.after]
+    samples = [sample for sample in study.samples.values() if sample.kind == kind and (sample.after or not study.arms)]
     places = list(PURPOSES)
 
     def place(sample: Sample) -> tuple[int, int]:

@@ -62,6 +62,16 @@ def test_a_base_that_knows_nothing_is_not_said_to_be_asked_nothing(tmp_path: Pat
     )
 
 
+def test_a_base_alone_is_shown_where_it_stands(tmp_path: Path, fabricate: Any) -> None:
+    """`harness score --base BASE` tells which tasks can show forgetting before anything is trained."""
+    study = made(tmp_path, fabricate, arms={}, seeds=(0,), plan={"models": [], "control": ""})
+    section = tasks.section(study)
+    assert section.answer == "The base alone has been scored: this is where it stands."
+    assert {str(row[0]) for table in section.blocks for row in table.rows} == set(fabricate.TASKS)  # pyright: ignore
+    assert not any("trained elsewhere" in line for line in cautions.warnings(study))
+    assert page.write(tmp_path).is_file()
+
+
 def test_nothing_is_said_to_be_worse_where_nothing_is(tmp_path: Path, fabricate: Any) -> None:
     better = fabricate.Effect(forgets=-0.3, learns=0.5, loses=-1.0)
     study = made(tmp_path, fabricate, seeds=(0,), arms={"none": better}, luck=0.0)
