@@ -46,6 +46,7 @@ class Scored:
         bad = [value for value in (answers["value"], *answers["loglikelihoods"]) if not math.isfinite(value)]
         if bad:
             raise HarnessError(f"task {self.leaf}, item {item}: the model gave {bad[0]}; its weights are broken")
+        self._refuse_scale(answers["value"], item)
         if self.suite.sensitive or self.task.sensitive:
             answers |= {"prompt": "", "options": []}
         return {
@@ -58,6 +59,14 @@ class Scored:
             "target_hash": sample["target_hash"],
             **answers,
         }
+
+    def _refuse_scale(self, value: float, item: str) -> None:
+        """Marks, points and margins of what is kept or gained are those of shares."""
+        if self.task.metric != "bits_per_byte" and self.task.measures != "probe" and not 0 <= value <= 1:
+            raise HarnessError(
+                f"task {self.task.name}, item {item}: {self.task.metric} is {value:g}, and what is kept or gained counts in "
+                "shares from 0 to 1; give it another metric, or measures: probe, in a suite file"
+            )
 
     def identity(self, sample: Mapping[str, Any]) -> str:
         """What an item is called; with the member's name where the task is a group."""

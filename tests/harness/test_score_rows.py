@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.errors import HarnessError
 from harness.model import load_model, load_tokenizer
 from harness.score import score
 from harness.score_model import Scorer
-from harness.score_rows import VALIDATION, chosen_on
+from harness.score_rows import VALIDATION, Scored, chosen_on
 from harness.score_state import quiet
 from harness.score_tasks import build
 from harness.suite import Suite, Task
@@ -166,3 +167,17 @@ def test_a_task_with_a_validation_set_of_its_own_is_not_split(validation: bool, 
     place(rows, [Leaf(validation, test)])
     assert {row["split"] for row in rows} == split
     assert {row["pool"] for row in rows} == {100}
+
+
+@pytest.mark.parametrize("value", [37.5, -0.2])
+def test_a_metric_of_another_scale_than_shares_is_not_counted_as_kept(value: float) -> None:
+    def row(measures: Any, metric: str) -> None:
+        Scored(Suite("s", "", (), key="s"), Task("told", measures, metric), "told", None, {})._refuse_scale(value, "7")
+
+    sentence = (
+        rf"task told, item 7: bleu_max is {value:g}, and what is kept or gained counts in shares from 0 to 1; give it"
+    )
+    with pytest.raises(HarnessError, match=sentence):
+        row("keep", "bleu_max")
+    row("probe", "bleu_max")
+    row("keep", "bits_per_byte")
