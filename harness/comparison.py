@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import elsewhere, lookup, manifest
+from harness import elsewhere, lookup, manifest, mirrors
 from harness.elsewhere import Checkpoint, Found
 from harness.errors import InputError
 from harness.gathered import NO_CONTROL, plan_of, versions
@@ -75,6 +75,9 @@ def compare(words: Words) -> Comparison:
     control, models = NO_CONTROL, elsewhere.checkpoints(words.models)
     if words.manifest:
         models, control = manifest.read(words.manifest)
+    mirrors.use(words.mirrors)
+    for word in (words.base, *(model.word for model in models)) if words.code else ():
+        elsewhere.refuse_unpinned(word)
     given = {"model": words.base, "suites": words.suites, "mirrors": words.mirrors, "limit": words.limit}
     asked = settings(given | {"allow_code_execution": words.programs}, "harness score")
     suites = lookup.named(asked, [model.word for model in models])

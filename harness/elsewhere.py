@@ -148,9 +148,16 @@ def place(word: str, code: bool) -> Path:
         return folder
     if not HUB.fullmatch(word):
         raise InputError(f"there is no model {word!r}: no such folder, and no hub name (owner/name, or owner/name@revision)")
-    if code and not PINNED.fullmatch(word.partition("@")[2]):
-        raise InputError(f"--trust-remote-code runs Python files of {word}, which no commit pins; {PIN}")
+    if code:
+        refuse_unpinned(word)
     return download(word, code)
+
+
+def refuse_unpinned(word: str) -> None:
+    """Refuse to run code that comes from the hub where no commit pins it."""
+    here = word in installed("models") or Path(mirrors.model(word)).is_dir()
+    if not here and HUB.fullmatch(word) and not PINNED.fullmatch(word.partition("@")[2]):
+        raise InputError(f"--trust-remote-code runs Python files of {word}, which no commit pins; {PIN}")
 
 
 PIN = "name it as owner/name@ and the 40 digits of a commit, or leave --trust-remote-code out"
