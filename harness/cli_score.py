@@ -43,6 +43,7 @@ def score(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done and what it costs; score nothing")] = False,
 ) -> None:
     """Score models that were trained elsewhere as a run scores its arms, and write the page that compares them."""
+    # one parameter a flag: that is how typer reads a command; they become one `Words` at once
     from harness.comparison import Words
 
     with heeded():

@@ -79,12 +79,12 @@ def furnish(root: str, size: int) -> None:
             if not os.path.isdir(path):
                 open(inside, "x").close()
             mount(path, inside, None, BIND | RECURSIVE)
-    os.mkdir(f"{root}/work")
+    os.mkdir(f"{root}/.scratch")
     read_only = (ctypes.c_uint64 * 4)(READ_ONLY, 0, 0, 0)  # attr_set, attr_clr, propagation, userns_fd
     call("syscall", MOUNT_SETATTR, -100, root.encode(), AT_RECURSIVE, read_only, ctypes.c_size_t(32))
-    mount("tmpfs", f"{root}/work", "tmpfs", NOSUID | NODEV, f"size={size},mode=755")
+    mount("tmpfs", f"{root}/.scratch", "tmpfs", NOSUID | NODEV, f"size={size},mode=755")
     os.chroot(root)
-    os.chdir("/work")
+    os.chdir("/.scratch")
 
 
 def start(limits: dict[str, int]) -> None:
@@ -93,9 +93,9 @@ def start(limits: dict[str, int]) -> None:
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
     call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     os.dup2(1, ANSWER)
-    said = os.open("/work/.said", os.O_WRONLY | os.O_CREAT, 0o600)
+    said = os.open("/.scratch/.said", os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(said, 1)
-    os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", RUNNER], {"HOME": "/work", "TMPDIR": "/work"})
+    os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", RUNNER], {"HOME": "/.scratch", "TMPDIR": "/.scratch"})
 
 
 def waited(child: int) -> int:

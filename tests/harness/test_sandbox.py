@@ -51,8 +51,9 @@ def folders() -> set[Path]:
 
 
 @pytest.fixture
-def nothing_left() -> Iterator[None]:
+def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No process and no file that was not there before."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # jails of other tests, run beside this one, stand elsewhere
     before = processes(), folders()
     yield
     deadline = time.monotonic() + 5

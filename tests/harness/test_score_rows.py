@@ -174,9 +174,7 @@ def test_a_metric_of_another_scale_than_shares_is_not_counted_as_kept(value: flo
     def row(measures: Any, metric: str) -> None:
         Scored(Suite("s", "", (), key="s"), Task("told", measures, metric), "told", None, {})._refuse_scale(value, "7")
 
-    sentence = (
-        rf"task told, item 7: bleu_max is {value:g}, and what is kept or gained counts in shares from 0 to 1; give it"
-    )
+    sentence = rf"task told, item 7: bleu_max is {value:g}, and what is kept or gained counts in shares from 0 to 1; give it"
     with pytest.raises(HarnessError, match=sentence):
         row("keep", "bleu_max")
     row("probe", "bleu_max")
