@@ -41,6 +41,7 @@ LAYERS = [
         "splits",
         "model",
         "clean",
+        "duplicates",
     ],
     ["reader"],
     ["origin"],
