@@ -1,4 +1,4 @@
-"""Strategies from files that a user names: code, which runs because it was named.
+"""Strategies and steps of recipes from files that a user names: code, which runs because it was named.
 
 What a file defines stands under the same names and checks as what is installed; see `registry.py`.
 """
@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from harness.errors import InputError, said
 from harness.plan import file_digest
@@ -58,20 +59,26 @@ def _signed(path: Path) -> str:
 def _strategies_in(path: Path) -> list[type]:
     from harness.strategy import Strategy
 
+    found = module(path)
+    return [
+        value
+        for value in vars(found).values()
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == found.__name__
+    ]
+
+
+def module(path: Path) -> ModuleType:
+    """A file as a module, run now."""
     if path.suffix != ".py" or not path.is_file():
         raise InputError(f"the plugin {path} is no Python file; give the path of a .py file")
     name = f"harness_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[name] = found
     try:
-        spec.loader.exec_module(module)
+        spec.loader.exec_module(found)
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
         raise PluginError(f"the plugin {path} cannot be imported: {said(error)}") from error
-    return [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == name
-    ]
+    return found

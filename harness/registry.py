@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from harness.plan import Arm, Part
     from harness.strategy import Strategy
 
-Kind = Literal["strategies", "suites", "corpora", "models", "readers"]
+Kind = Literal["strategies", "suites", "corpora", "models", "readers", "filters", "recipes"]
 SINGULAR: dict[str, str] = {
     "strategies": "strategy",
     "suites": "suite",
     "corpora": "corpus",
     "models": "model",
     "readers": "reader",
+    "filters": "filter",
+    "recipes": "recipe",
 }
 
 

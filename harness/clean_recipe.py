@@ -1,0 +1,126 @@
+"""A recipe's YAML file to steps, checked when it is named: unknown steps, parameters and values are sentences with their place."""
+
+import inspect
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from harness.clean import EXAMPLE, Kind, Marked, Recipe, Step, annotated, function, parameters
+from harness.errors import HarnessError, InputError, did_you_mean, one_line, said
+from harness.keys import read_keys
+from harness.registry import installed
+from harness.typed import number
+
+
+class Content(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="what the recipe is called")
+    about: str = Field("", description="what it is for, in words")
+    sensitive: bool = Field(False, description="keep texts that it prepared off pages, exports and trackers")
+    steps: list[str | dict[str, dict[str, Any] | None]] = Field(
+        min_length=1, description="a name, or {name: {parameter: value}}"
+    )
+
+
+def read(path: Path) -> Recipe:
+    """The recipe that a file describes."""
+    values = read_keys(path, "recipe")
+    try:
+        content = Content.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first(error, Content)}") from error
+    steps: list[Step] = []
+    for place, entry in enumerate(content.steps, 1):
+        where = f"{path}: step {place}"
+        word, given = _entry(where, entry)
+        steps.append(_step(where, word, given, [step.name for step in steps], path.parent))
+    return Recipe(content.name, content.about, content.sensitive, tuple(steps))
+
+
+def _first(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first fault in words."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"][:1])) or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {place!r}; {did_you_mean(place, model.model_fields)}"
+    if place == "steps" and len(first["loc"]) > 1:
+        return f"step {int(first['loc'][1]) + 1} is neither a name nor {{name: {{parameter: value}}}}"
+    return f"{place}: {one_line(repr(first['input']))}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _entry(where: str, entry: str | dict[str, dict[str, Any] | None]) -> tuple[str, dict[str, Any]]:
+    if isinstance(entry, str):
+        return entry, {}
+    if len(entry) != 1:
+        raise InputError(f"{where} names {len(entry)} steps ({', '.join(entry)}); write each after a dash of its own")
+    ((word, given),) = entry.items()
+    return word, given or {}
+
+
+def _step(where: str, word: str, given: dict[str, Any], taken: list[str], folder: Path) -> Step:
+    """A step whose name is known, whose parameters fit, and that an example text goes through."""
+    if ":" in word:
+        file, _, name = word.rpartition(":")
+        word = f"{(folder / Path(file).expanduser()).resolve()}:{name}"
+    elif word not in installed("filters"):
+        raise InputError(f"{where}: unknown step {word!r}; {did_you_mean(word, installed('filters'))}")
+    short = word.rpartition("/")[2]
+    where = f"{where}, {short}"
+    checked = _checked(where, word, given)
+    same = sum(name.partition(" ")[0] == short for name in taken)
+    return Step(f"{short} {same + 1}" if same else short, word, _kind(where, word, checked), checked)
+
+
+def _checked(where: str, word: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of the types that the function says, as it will get them."""
+    known = parameters(word)
+    for name in given:
+        if name not in known:
+            raise InputError(f"{where}: unknown parameter {name!r}; {did_you_mean(name, known) if known else 'it takes none'}")
+    hints = typing.get_type_hints(function(word), include_extras=True)
+    limits = {"maximum": float | None, "quantile": typing.Annotated[float, Field(gt=0, lt=1)] | None}
+    kinds = {name: hints.get(name, limits.get(name, Any)) for name in known}
+    fields: Any = {
+        name: (kinds[name], ... if known[name].default is inspect.Parameter.empty else known[name].default) for name in known
+    }
+    model = create_model("Parameters", __config__=ConfigDict(strict=True, protected_namespaces=()), **fields)
+    try:
+        made = model.model_validate({name: _number(value, kinds[name]) for name, value in given.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        found = f" = {one_line(repr(given[name]))}" if name in given else ""
+        raise InputError(f"{where}: {name}{found}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+    if annotated(word) == "scorer" and (made.maximum is None) == (made.quantile is None):  # pyright: ignore
+        raise InputError(f"{where}: give it either a maximum, as in maximum: 500, or a quantile, as in quantile: 0.9")
+    return {name: getattr(made, name) for name in given}
+
+
+def _number(value: Any, kind: Any) -> Any:
+    """1e-4, which YAML takes for a word, where no word is meant."""
+    return number(value) if isinstance(value, str) and "str" not in str(kind) and "Literal" not in str(kind) else value
+
+
+def _kind(where: str, word: str, given: dict[str, Any]) -> Kind:
+    """What the step is: by its annotation, else by what it makes of an example text. One that cannot run is refused now."""
+    kind = annotated(word)
+    if kind == "corpus":
+        if ":" in word:
+            raise InputError(f"{where}: it must return bool (True keeps the document) or str (the cleaned text)")
+        return kind
+    try:
+        made = Step(word, word, kind or "filter", given).call([] if kind == "scorer" else EXAMPLE)
+    except HarnessError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{where}: {one_line(str(error))}") from error
+    except Exception as error:  # a step of the user's own may fail in any way
+        raise InputError(f"{where}: it failed on the text {EXAMPLE!r}: {said(error)}") from error
+    if kind is None and not isinstance(made, str | bool | Marked):
+        raise InputError(f"{where}: it returned {one_line(repr(made))}; it must return bool (True keeps) or str (cleaned text)")
+    return kind or ("filter" if isinstance(made, bool) else "cleaner")
