@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 
-from harness.duplicates import GRAM, SIZE, WORDS, clusters, fingerprint, rows
+from harness.duplicates import GRAM, SIZE, WORDS, Index, clusters, fingerprint, rows
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
 PUBMED = SHARED / "data" / "medical" / "pubmed_train.jsonl"
@@ -164,3 +164,20 @@ def test_memory_does_not_grow_with_the_documents() -> None:
     (small, _), (large, found) = peak(2000), peak(20000)
     assert found == 4000
     assert large - small < 12  # MiB; ten times the documents, of which a tenth is found twice and returned
+
+
+def test_the_index_names_a_cluster_by_its_first_document_and_marks_copies(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    documents = corpus(draw)
+    draw.shuffle(documents)
+    index = Index(tmp_path)
+    for _, text in documents:
+        index.add(fingerprint(text))
+    found = index.find()
+    names = [key for key, _ in documents]
+    together = clusters(documents)
+    for number, name in enumerate(names):
+        cluster = [i for i, other in enumerate(names) if together.get(other, other) == together.get(name, name)]
+        assert found.first[number] == min(cluster)
+        before = {fingerprint(text) for _, text in documents[:number]}
+        assert found.copy[number] == (fingerprint(documents[number][1]) in before)
