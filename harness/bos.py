@@ -1,8 +1,8 @@
 """Does the base read text better behind its beginning-of-text token, or without? Asked once, before anything is compared.
 
-Documents are conditioned on BOS (EOS where there is none) in every score. A base that was pre-trained without it pays for that,
-and one that was pre-trained with it cannot do without: a Llama read the same text with perplexity 39 and 17,832,760. The same
-tokens are scored both ways, all but a document's first, which has nothing before it without the token.
+Documents are conditioned on a token in every score: BOS, or EOS (borders.py). A base that was pre-trained without BOS pays for
+it, and one that was pre-trained with it cannot do without: a Llama read the same text with perplexity 39 and 17,832,760. The
+same tokens are scored both ways, all but a document's first, which has nothing before it without the token.
 """
 
 import math
@@ -39,14 +39,14 @@ def compare(model: Any, tokenizer: Any, texts: Iterable[str]) -> dict[str, Any] 
     with, without   means over documents of the mean over a document's tokens
     low, high       95 % of with - without, paired by document
     """
-    from harness.score_encode import encode
+    from harness.score_encode import encode, prefix_token
     from harness.score_model import Scorer
     from harness.score_state import quiet, unchanged
 
     with quiet(), unchanged(model):
         scorer = Scorer(model, tokenizer, length=None, bos=False)
-        mark, most = scorer.prefix_token_id, min(TOKENS, scorer.max_length - 1)
-        rows = [row[:most] for row in encode(scorer.tokenizer, list(texts), False) if len(row) > 1 and row[0] != mark]
+        mark, most = prefix_token(tokenizer, True), min(TOKENS, scorer.max_length - 1)
+        rows = [row[:most] for row in encode(scorer.tokenizer, list(texts), False) if len(row) > 1]
         if len(rows) < LEAST:
             return None
         behind, bare = (

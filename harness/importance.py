@@ -46,10 +46,9 @@ def make(model: str, old: str, given: Mapping[str, Any], length: int | None = No
     budget = decide(asked, base, len(found.tables[OLD]), length)[0] if tokens else _unlimited(length)
     from harness.arithmetic import autocast
     from harness.reader import Setting
-    from harness.text import separator
     from harness.train import device
 
-    keys, start, place = content_keys(found, length), separator(found.tokenizer), device()
+    keys, start, place = content_keys(found, length), found.borders.start, device()
     setting = Setting(budget, partial(load_model, base.folder), found.tables, 1, keys, lookup.cache(), start)
     origin = setting.origin(0, place, partial(autocast, budget.engine, place))
     began = time.perf_counter()

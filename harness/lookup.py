@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import mirrors, registry
+from harness.borders import Borders
 from harness.corpus import Corpus
 from harness.errors import InputError
 from harness.files import cache
@@ -37,7 +38,7 @@ def find_corpus(word: str) -> Corpus:
     return found
 
 
-def pack_all(tokenizer: Any, found: Mapping[str, Corpus], length: int, tokens: int | None) -> dict[str, Any]:
+def pack_all(tokenizer: Any, found: Mapping[str, Corpus], length: int, tokens: int | None, known: Borders) -> dict[str, Any]:
     """The training rows of every source."""
     from harness.text import Cache, pack
 
@@ -45,7 +46,7 @@ def pack_all(tokenizer: Any, found: Mapping[str, Corpus], length: int, tokens: i
     for name, corpus in found.items():
         limit = tokens if corpus.key.startswith("hub:") else None
         kept = Cache(cache() / "rows", f"{corpus.key}/train")
-        tables[name] = pack(tokenizer, corpus.read("train"), length, kept, limit)
+        tables[name] = pack(tokenizer, corpus.read("train"), length, kept, limit, known=known)
         if not len(tables[name]):
             raise InputError(
                 f"the {name} text {corpus.name} has {tables[name].facts.tail:,} tokens, fewer than one row of {length}; "
@@ -54,11 +55,12 @@ def pack_all(tokenizer: Any, found: Mapping[str, Corpus], length: int, tokens: i
     return tables
 
 
-def held(tokenizer: Any, corpus: Corpus, length: int) -> Any:
+def held(tokenizer: Any, corpus: Corpus, length: int, known: Borders) -> Any:
     """Packed rows of new text that no arm trains on: its validation split."""
     from harness.text import Cache, pack
 
-    return pack(tokenizer, corpus.read("validation"), length, Cache(cache() / "rows", f"{corpus.key}/validation"))
+    kept = Cache(cache() / "rows", f"{corpus.key}/validation")
+    return pack(tokenizer, corpus.read("validation"), length, kept, known=known)
 
 
 def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:

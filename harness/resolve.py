@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import fitting, lookup, plugins, registry
 from harness.arms import broken, gather, rate, sound
+from harness.borders import Borders, borders
 from harness.code import code
 from harness.corpus import Corpus
 from harness.errors import InputError
@@ -45,6 +46,7 @@ class Ready:
     limit: int | None
     bos: bool | None
     heldout: Callable[[], Suite]
+    corpora: Mapping[str, Corpus]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Found:
 
     base: Base
     tokenizer: Any
+    borders: Borders
     config: Any
     corpora: Mapping[str, Corpus]
     tables: Mapping[str, Any]
@@ -118,7 +121,7 @@ def resolve(asked: Settings) -> Ready:
     )
     setting = replace(setting, micro_batch=rows)
     heldout, bos = partial(lookup.heldout, corpora), base.facts.get("bos")
-    return Ready(plan, base, found.tokenizer, setting, arms.strategies, suites, folder, asked.limit, bos, heldout)
+    return Ready(plan, base, found.tokenizer, setting, arms.strategies, suites, folder, asked.limit, bos, heldout, corpora)
 
 
 def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Found, int]:
@@ -134,26 +137,25 @@ def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Fo
     length = asked.length or min(BUILT_IN["length"][0], context)
     if length > context:
         raise InputError(f"rows of {length} tokens are longer than the {context} that {base.name} was built for; give --length")
-    tables = lookup.pack_all(tokenizer, corpora, length, asked.tokens)
-    return Found(base, tokenizer, config, corpora, tables, lookup.other_models(asked, base, tokenizer)), length
+    known = borders(tokenizer, base.facts)
+    tables = lookup.pack_all(tokenizer, corpora, length, asked.tokens, known)
+    return Found(base, tokenizer, known, config, corpora, tables, lookup.other_models(asked, base, tokenizer)), length
 
 
 def suit(found: Found, engine: Engine) -> None:
     """Refuse a base whose architecture cannot be trained as the engine says; load Liger's kernels before any model."""
     from harness.arithmetic import check, use_liger
-    from harness.text import separator
     from harness.train import device
 
     if engine.liger:
         use_liger(found.config.model_type)
     if engine.attention != "sdpa" or engine.document_mask or engine.gradient_checkpointing or engine.compile:
-        check(load_model(found.base.folder).to(device()), engine, separator(found.tokenizer))
+        check(load_model(found.base.folder).to(device()), engine, found.borders.start)
 
 
 def _setting(asked: Settings, budget: Budget, found: Found, folder: Path) -> "Setting":
     """What all arms of the run share; how many rows go through the model at once is decided with it."""
     from harness.reader import Setting
-    from harness.text import separator
 
     length, tokenizer = budget.length, found.tokenizer
     return Setting(
@@ -163,10 +165,10 @@ def _setting(asked: Settings, budget: Budget, found: Found, folder: Path) -> "Se
         budget.batch,
         content_keys(found, length),
         lookup.cache(),
-        separator(tokenizer),
+        found.borders.start,
         BUILT_IN["checkpoint_every"][0] if asked.checkpoint_every is None else asked.checkpoint_every,
         {name: partial(load_model, other.folder) for name, other in found.others.items()},
-        partial(lookup.held, tokenizer, found.corpora[NEW], length),
+        partial(lookup.held, tokenizer, found.corpora[NEW], length, found.borders),
         partial(finished_control, folder),
         keep_checkpoints=asked.keep_checkpoints or BUILT_IN["keep_checkpoints"][0],
         keep_best=asked.keep_best or asked.score == "best",
@@ -179,7 +181,7 @@ def content_keys(found: Found, length: int) -> dict[str, str]:
     """By source and model: what a run shares with others that read the same rows and start from the same weights."""
     from harness.text import tokenizer_digest
 
-    tokenizer = tokenizer_digest(found.tokenizer)
+    tokenizer = tokenizer_digest(found.tokenizer, found.borders)
     rows = {name: digest([found.corpora[name].key, t.facts.rows, length, tokenizer]) for name, t in found.tables.items()}
     return rows | {"base": found.base.digest} | {name: other.digest for name, other in found.others.items()}
 
@@ -191,7 +193,7 @@ def _base(found: Found) -> dict[str, Any]:
         "name": found.base.name,
         "digest": found.base.digest,
         "parameters": count_parameters(found.base.folder),
-        "tokenizer": tokenizer_digest(found.tokenizer),
+        "tokenizer": tokenizer_digest(found.tokenizer, found.borders),
         **found.base.facts,
     }
 

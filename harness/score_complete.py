@@ -21,7 +21,7 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[str], tokens: int = 4
     from harness.score_generate import Prompt, Way, Writer
 
     reader = copy.deepcopy(tokenizer)
-    prefix = prefix_token(reader)
+    prefix = prefix_token(reader, bos)
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048
     rows = [row[-max(1, room - tokens) :] or [prefix] for row in encode(reader, list(prompts), bos)]
     with unchanged(model):

@@ -1,45 +1,38 @@
-"""Text to tokens as a base reads it: with the beginning-of-text token where its pre-training put one."""
+"""Text to tokens as a base reads it: with the beginning-of-text token where its pre-training put one.
+
+Text that spells a special token stays text, as in the rows of training: nothing that a document says is a border.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import InputError
+from harness.borders import borders
 
 
-def prefix_token(tokenizer: Any) -> int:
-    """The token that documents are conditioned on: BOS, or EOS for bases that only separate documents."""
-    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    raise InputError(
-        "the tokenizer declares neither a BOS nor an EOS token, so nothing can stand before a text; "
-        "set bos_token or eos_token in tokenizer_config.json"
-    )
+def prefix_token(tokenizer: Any, bos: bool | None = None) -> int:
+    """The token that documents are conditioned on: what they begin behind in training."""
+    return borders(tokenizer, {"bos": bos}).start
 
 
 def encode(tokenizer: Any, texts: Sequence[str], bos: bool | None = None) -> list[list[int]]:
     """Tokens of every text.
 
     bos  True: the prefix token stands in front, also where the tokenizer does not put it there by itself;
-         False: nothing is added; None: what the tokenizer does. Never twice where the text spells it out.
+         False: nothing is added; None: what the tokenizer does.
     """
     if not texts:
         return []
-    plain = _tokens(tokenizer, texts, special=False)
-    if bos is False:
-        return plain
-    prefix = prefix_token(tokenizer)
-    if bos:
-        return [tokens if tokens[:1] == [prefix] else [prefix, *tokens] for tokens in plain]
-    mark = tokenizer.decode([prefix])
-    own = _tokens(tokenizer, texts, special=True)
-    return [bare if text.startswith(mark) else full for text, bare, full in zip(texts, plain, own, strict=True)]
+    if bos is None:
+        return _tokens(tokenizer, texts, special=True)
+    front = [prefix_token(tokenizer, bos)] if bos else []
+    return [front + tokens for tokens in _tokens(tokenizer, texts, special=False)]
 
 
 def _tokens(tokenizer: Any, texts: Sequence[str], special: bool) -> list[list[int]]:
     found = tokenizer(
         list(texts),
         add_special_tokens=special,
+        split_special_tokens=True,
         return_attention_mask=False,
         return_token_type_ids=False,
         verbose=False,

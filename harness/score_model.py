@@ -31,7 +31,7 @@ class Scorer(Generates):
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, length: int | None, bos: bool | None) -> None:
-        prefix_token(tokenizer)
+        prefix = prefix_token(tokenizer, bos)
         with keep_ties(model):
             super().__init__(
                 pretrained=model,
@@ -43,8 +43,8 @@ class Scorer(Generates):
             )
         self.predicted: dict[tuple[str, ...], int] = {}
         self.path = ""
-        declared = tokenizer.bos_token_id is not None
-        self._every = declared if bos is None else bos
+        self.custom_prefix_token_id = prefix
+        self._every = prefix == tokenizer.bos_token_id if bos is None else bos
 
     @cached_property
     def _decision(self) -> Decision:

@@ -1,7 +1,7 @@
 """Documents to packed rows; one fixed order a seed; exact mixtures of sources.
 
-A stream is `separator document separator document ...`: every document, the first one too, comes after a separator, so
-that its first token is predicted from what stood there in the base's pre-training. The stream is cut into windows of
+A stream is documents within their borders (borders.py): every document, the first one too, comes behind the token that it
+began behind in the base's pre-training, from which its first token is predicted. The stream is cut into windows of
 `length` tokens: no padding, no token lost or doubled; only the last, incomplete window is dropped, and counted.
 
 Which row is read at which position is a function of (seed, source, position) and of nothing else.
@@ -11,13 +11,14 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from io import BytesIO
 from typing import IO, Any
 
 import numpy as np
 
+from harness.borders import Borders, borders
 from harness.corpus import Document
 from harness.errors import InputError
 from harness.plan import digest
@@ -31,29 +32,18 @@ Show = Callable[[int, int], None]
 """Progress of packing: documents and tokens so far."""
 
 
-def separator(tokenizer: Any) -> int:
-    """The token between documents, as the base saw it.
-
-    The tokenizer's BOS where it puts that in front by itself (Llama, Gemma) or where it has no EOS; its EOS otherwise
-    (`<|endoftext|>` of GPT-NeoX, OLMo and Qwen; where both are one token it is that token).
-    """
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    if bos is not None and (eos is None or tokenizer("a").input_ids[0] == bos):
-        return bos
-    if eos is None:
-        raise InputError("the tokenizer names neither BOS nor EOS; set eos_token in its tokenizer_config.json")
-    return eos
-
-
-def tokenizer_digest(tokenizer: Any) -> str:
+def tokenizer_digest(tokenizer: Any, known: Borders | None = None) -> str:
     """sha256 of all that decides which tokens a text becomes; equal after saving and loading.
 
-    Vocabulary, merges and rules, without what is set at each call (padding, truncation); BOS, EOS and separator.
+    Vocabulary, merges and rules, without what is set at each call (padding, truncation); BOS, EOS and the start of a document.
+    Borders that are `known`, and are not those that the tokenizer shows, make another digest.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = json.loads(backend.to_str()) if backend is not None else {"vocabulary": tokenizer.get_vocab()}
     rules = {key: value for key, value in rules.items() if key not in ("padding", "truncation")}
-    return digest([rules, tokenizer.bos_token_id, tokenizer.eos_token_id, separator(tokenizer)])
+    shown = borders(tokenizer)
+    found = digest([rules, tokenizer.bos_token_id, tokenizer.eos_token_id, shown.start])
+    return found if known in (None, shown) else digest([found, astuple(known)])
 
 
 def pack(
@@ -63,25 +53,27 @@ def pack(
     cache: Cache | None = None,
     limit_tokens: int | None = None,
     show: Show | None = None,
+    known: Borders | None = None,
 ) -> Rows:
     """Documents to packed rows, kept in `cache` where one is given.
 
-    `limit_tokens` stops early: the rows are then the first limit // length of the whole table.
+    limit_tokens   stops early: the rows are then the first limit // length of the whole table
+    known          the borders of documents, where more is known of the base than its tokenizer shows
     """
     limit = None if limit_tokens is None else limit_tokens // length
     kind = np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.int32)
-    stream = _Stream(encode(tokenizer, documents), kind, length, limit, show)
+    stream = _Stream(encode(tokenizer, documents, known), kind, length, limit, show)
     if cache is None:
         memory = BytesIO()
         facts = stream.write(memory)
         return Rows(np.frombuffer(memory.getbuffer(), kind).reshape(-1, length), facts)
-    what = [tokenizer_digest(tokenizer), cache.key, length, limit]
+    what = [tokenizer_digest(tokenizer, known), cache.key, length, limit]
     return cache.rows(digest(what), kind, length, stream.write)
 
 
-def encode(tokenizer: Any, documents: Iterable[Document]) -> Iterator[tuple[list[int], int]]:
-    """Each document's tokens, separator first, and its bytes. Text that spells a special token stays text."""
-    between = separator(tokenizer)
+def encode(tokenizer: Any, documents: Iterable[Document], known: Borders | None = None) -> Iterator[tuple[list[int], int]]:
+    """Each document's tokens within its borders, and its bytes. Text that spells a special token stays text."""
+    found_borders = known or borders(tokenizer)
     for batch in _batches(documents):
         found = tokenizer(
             batch,
@@ -91,7 +83,7 @@ def encode(tokenizer: Any, documents: Iterable[Document]) -> Iterator[tuple[list
             verbose=False,
         )
         for text, tokens in zip(batch, found.input_ids, strict=True):
-            yield [between, *tokens], len(text.encode())
+            yield found_borders.around(tokens), len(text.encode())
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FIGURES = ("peak", "floor", "betas", "weight_decay", "bos", "length", "corpus")
+FIGURES = ("peak", "floor", "betas", "weight_decay", "bos", "eos", "length", "corpus")
 
 
 class Figures(BaseModel):
@@ -19,7 +19,8 @@ class Figures(BaseModel):
     peak, floor    learning rate at its highest, and at the end of the main stage
     betas          of Adam
     weight_decay   decoupled
-    bos            whether text began with BOS in pre-training
+    bos            whether documents began with BOS in pre-training
+    eos            whether they ended with EOS as well, before the BOS of the next
     length         tokens of a pre-training row
     corpus         what was read
     """
@@ -31,6 +32,7 @@ class Figures(BaseModel):
     betas: tuple[float, float] | None = None
     weight_decay: float | None = Field(default=None, ge=0, lt=1)
     bos: bool | None = None
+    eos: bool | None = None
     length: int | None = Field(default=None, gt=0)
     corpus: str | None = None
 

@@ -20,7 +20,7 @@ LAYERS = [
     ["scoring", "imported"],
     ["gathered", "comparison"],
     ["run"],
-    ["marks", "drifted"],
+    ["marks", "drifted", "contaminated"],
     ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
@@ -64,6 +64,8 @@ LAYERS = [
         "course",
         "pairing",
         "statistics",
+        "flags",
+        "contamination",
         "settings",
     ],
     ["sealed"],
@@ -74,7 +76,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
-FIGURES = {"record", "forgetting", "results", "statistics", "frontier", "pairing", "trajectory"}
+FIGURES = {"record", "forgetting", "results", "statistics", "frontier", "pairing", "trajectory", "flags"}
 PLAIN = {"plan", "typed", "errors", "files", "hiding"}
 """What those may import in turn."""
 # What a package may import of ours, and of others where that is limited.

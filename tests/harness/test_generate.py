@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from harness import score_generate
+from harness.borders import borders
 from harness.errors import HarnessError
 from harness.score_generate import Ends, Prompt, Way, Writer
 from harness.score_model import Scorer
@@ -103,7 +104,7 @@ def requests() -> Iterator[Any]:
         prompt = words(rng, [1, 2, 5, 9, 40][number % 5])
         yield asked(prompt, until=[["e", "zzz"], ["\n\n", "한"], []][number % 3], max_gen_toks=[12, 20][number % 2])
     yield from [asked("the cat", until="a", max_gen_toks=12)] * 2
-    yield asked("<s>the dog", until=["o"], max_gen_toks=12, do_sample=False, temperature=0.0)
+    yield asked("the dog", until=["o"], max_gen_toks=12, do_sample=False, temperature=0.0)
 
 
 def scorer(model: Any, tokenizer: Any) -> Scorer:
@@ -141,7 +142,7 @@ def test_a_batch_changes_nothing(llama: Any, tokenizer: Any, monkeypatch: pytest
 
 
 def test_an_empty_prompt_follows_the_token_that_documents_follow(llama: Any, tokenizer: Any) -> None:
-    tokens = [0]
+    tokens = [borders(tokenizer).start]
     for _ in range(6):
         tokens.append(int(llama(torch.tensor([tokens])).logits[0, -1].argmax()))
     said = tokenizer.decode(tokens[1:], skip_special_tokens=True)

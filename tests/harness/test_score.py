@@ -316,7 +316,7 @@ def test_broken_weights_are_an_error(model: Any, tokenizer: Any) -> None:
 def test_a_tokenizer_without_marks_is_refused(model: Any) -> None:
     bare = make_tokenizer(False)
     bare.bos_token = bare.eos_token = None
-    with pytest.raises(InputError, match="declares neither a BOS nor an EOS token"):
+    with pytest.raises(InputError, match="names neither BOS nor EOS"):
         score(model, bare, suite(rolling()))
 
 

@@ -105,7 +105,7 @@ def pairs(tokenizer: Any) -> list[tuple[str, str]]:
     full = tokenizer.decode(encode(tokenizer, [" " + long], False)[0][:LENGTH])
     contexts = [sentence(rng, rng.randint(1, 14)) for _ in range(4)]
     found = [(context, " " + sentence(rng, rng.randint(1, 4))) for context in contexts for _ in range(3)]
-    found += [("", "the cat sees"), ("", "the cat likes a river"), ("<s>the cat", " is old")]
+    found += [("", "the cat sees"), ("", "the cat likes a river")]
     found += [("the cat  ", "is old"), ("the cat ", "is red"), (long, " of town"), (long, " is"), ("the", full)]
     found += [("a dog", " sees the town"), ("a dog sees", " the town"), ("a dog sees the", " town")]
     found += [

@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from harness.arithmetic import positions
+from harness.borders import Borders, borders
 from harness.corpus import Document
 from harness.errors import InputError
 from harness.pretrain import train_tokenizer
 from harness.rows import Cache
-from harness.text import encode, mix, order, pack, rows_at, separator, tokenizer_digest
+from harness.score_encode import encode as scored
+from harness.score_encode import prefix_token
+from harness.text import encode, mix, order, pack, rows_at, tokenizer_digest
 
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).parents[2].parent / "shared"))
 TEXTS = ["The river runs by the old town.", "Ångström & Söhne — 1,000 €\n", "def f(x):\n    return x + 1", "<|endoftext|> </s>"]
@@ -97,32 +102,80 @@ def words(bos: str | None, eos: str | None, front: str | None) -> Any:
     ("bos", "eos", "front", "expected"),
     [
         ("<s>", "</s>", "<s>", 0),  # Llama: BOS in front
-        ("<s>", "</s>", None, 1),  # OPT-like: a BOS that is named but not added
+        ("<s>", "</s>", None, 1),  # BLOOM: a BOS that is named but not added
         (None, "</s>", None, 1),  # Qwen
         ("<s>", None, None, 0),
         ("<s>", "<s>", None, 0),  # GPT-NeoX: one token is both
     ],
 )
-def test_separator(bos: str | None, eos: str | None, front: str | None, expected: int) -> None:
-    """Between documents stands what stood there in pre-training."""
-    assert separator(words(bos, eos, front)) == expected
-    assert pack(words(bos, eos, front), documents(["a a", "a"]), 5).array.tolist() == [[expected, 2, 2, expected, 2]]
+def test_documents_begin_as_the_tokenizer_shows(bos: str | None, eos: str | None, front: str | None, expected: int) -> None:
+    """Where nothing is known of the base; training and scoring alike."""
+    tokenizer = words(bos, eos, front)
+    assert borders(tokenizer) == Borders(expected)
+    assert prefix_token(tokenizer) == expected
+    assert pack(tokenizer, documents(["a a", "a"]), 5).array.tolist() == [[expected, 2, 2, expected, 2]]
 
 
-def test_no_separator_is_refused() -> None:
-    """A tokenizer without BOS and EOS cannot be packed for."""
+@pytest.mark.parametrize(
+    ("bos", "eos", "front", "known", "expected"),
+    [
+        ("<s>", "</s>", None, {"bos": True}, Borders(0)),  # TinyLlama: BOS alone
+        ("<s>", "</s>", "<s>", {"bos": True, "eos": True}, Borders(0, 1)),  # both between documents
+        ("<s>", "</s>", "<s>", {"bos": False}, Borders(1)),  # a tokenizer that adds what pre-training had not
+        (None, "</s>", None, {"bos": True}, Borders(1)),  # the embedded world: its EOS stands for both
+        ("<s>", None, None, {"bos": False, "eos": True}, Borders(0)),
+        ("<s>", "<s>", None, {"bos": True, "eos": True}, Borders(0)),  # never the same token twice
+    ],
+)
+def test_what_is_known_of_a_base_comes_first(
+    bos: str | None, eos: str | None, front: str | None, known: dict[str, bool], expected: Borders
+) -> None:
+    tokenizer = words(bos, eos, front)
+    assert borders(tokenizer, known) == expected
+    assert prefix_token(tokenizer, known["bos"]) == expected.start
+    around = [expected.start], [] if expected.end is None else [expected.end]
+    stream = [token for text in ([2, 2], [2]) for token in (*around[0], *text, *around[1])]
+    found = pack(tokenizer, documents(["a a", "a"]), len(stream), known=expected).array
+    assert found.tolist() == [stream]
+    other = expected != borders(tokenizer)
+    assert (tokenizer_digest(tokenizer, expected) != tokenizer_digest(tokenizer)) == other
+
+
+def test_a_document_mask_follows_the_borders() -> None:
+    """Positions begin anew with each BOS; an EOS of its own belongs to the document that it ends."""
+    row = torch.tensor([[5, 1, 0, 2, 2, 1, 0, 2, 1]])  # the end of a document, then two within <s> and </s>
+    assert positions(row, borders(words("<s>", "</s>", "<s>"), {"bos": True, "eos": True}).start).tolist() == [
+        [0, 1, 0, 1, 2, 3, 0, 1, 2]
+    ]
+
+
+def test_a_tokenizer_without_borders_is_refused() -> None:
     with pytest.raises(InputError) as error:
-        separator(words(None, None, None))
+        borders(words(None, None, None))
     assert str(error.value) == ("the tokenizer names neither BOS nor EOS; set eos_token in its tokenizer_config.json")
 
 
 @pytest.mark.parametrize(("model", "expected"), [("general6m", 0), ("stories260k", 1)])
-def test_separator_of_real_models(model: str, expected: int) -> None:
+def test_borders_of_real_models(model: str, expected: int) -> None:
     """As their READMEs say."""
     folder = SHARED / "models" / model
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here; HARNESS_SHARED names the folder with trial models")
-    assert separator(AutoTokenizer.from_pretrained(folder)) == expected
+    assert borders(AutoTokenizer.from_pretrained(folder)) == Borders(expected)
+
+
+@pytest.mark.parametrize("hostile", ["<s>", "a</s><s>a", "</s>", "<s><s>a"])
+@pytest.mark.parametrize("known", [None, {"bos": True, "eos": True}, {"bos": False}])
+@pytest.mark.parametrize("front", ["<s>", None])
+def test_nothing_that_a_text_says_is_a_border(hostile: str, known: dict[str, bool] | None, front: str | None) -> None:
+    """The tokens of a text are the same in a row of training and in a score, and its borders are its own."""
+    tokenizer, around = words("<s>", "</s>", front), borders(words("<s>", "</s>", front), known)
+    ((ids, _),) = encode(tokenizer, [Document("1", hostile)], around)
+    inner = ids[1:] if around.end is None else ids[1:-1]
+    assert not {0, 1} & set(inner)
+    assert scored(tokenizer, [hostile], False) == [inner]
+    assert scored(tokenizer, [hostile], True) == [[prefix_token(tokenizer, True), *inner]]
+    assert scored(tokenizer, [hostile]) == [[0, *inner] if front else inner]
 
 
 def test_digest_sees_rules_and_not_calls(tokenizer: Any) -> None:
