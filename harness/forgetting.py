@@ -56,11 +56,13 @@ ADAPTATION, LEARNED, ANSWERS = Reading("gain", "text"), Reading("gain", "accurac
 class Study:
     """A run, read for what was forgotten; everything is computed when first asked for.
 
-    split   the items that are read where the plan keeps some for choosing; else all are read
+    split    the items that are read where the plan keeps some for choosing; else all are read
+    without  (task, item) of items that are left out
     """
 
     record: Record
     split: Literal["test", "validation"] = "test"
+    without: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def control(self) -> str:
@@ -100,13 +102,13 @@ class Study:
 
     @cached_property
     def _base(self) -> dict[str, pd.DataFrame]:
-        return by_task(self.record.base, self.record.tasks, self.split if self.chosen else None)
+        return by_task(self.record.base, self.record.tasks, self.split if self.chosen else None, self.without)
 
     @cached_property
     def rows(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
         """(arm, seed) -> task -> rows, indexed by item."""
-        split = self.split if self.chosen else None
-        return {(trial.name, trial.seed or 0): by_task(trial, self.record.tasks, split) for trial in self.done}
+        split, tasks = self.split if self.chosen else None, self.record.tasks
+        return {(trial.name, trial.seed or 0): by_task(trial, tasks, split, self.without) for trial in self.done}
 
     @property
     def chosen(self) -> bool:

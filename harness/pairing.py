@@ -5,7 +5,7 @@ other documents under the same number, is an error here and not a wrong figure l
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -64,9 +64,16 @@ class Sample:
         return statistics.ratio(self.before, self.weights, self.clusters)
 
 
-def by_task(result: Result, tasks: Mapping[str, Any], split: str | None = None) -> dict[str, pd.DataFrame]:
-    """A result's rows (of one split), task by task, indexed by item; tasks the plan does not know are an error."""
+def by_task(
+    result: Result, tasks: Mapping[str, Any], split: str | None = None, without: Collection[tuple[str, str]] = ()
+) -> dict[str, pd.DataFrame]:
+    """A result's rows (of one split), task by task, indexed by item; tasks the plan does not know are an error.
+
+    without  (task, item) of rows that are left out
+    """
     rows = result.scores if split is None else result.scores[result.scores["split"] == split]
+    if without:
+        rows = rows[[key not in without for key in zip(rows["task"], rows["item"], strict=True)]]
     found = {str(task): rows.set_index("item") for task, rows in rows.groupby("task", sort=False)}
     for task, rows in found.items():
         if task not in tasks:

@@ -7,6 +7,7 @@
       <arm>/seed-<n>/            readable; the fingerprint inside is checked, another trial in its place is an error
         trial.json  training.jsonl  checkpoints/  weights/  result.json
         scores/<suite>.parquet  completions.parquet  drift.parquet  trajectory.parquet
+      contamination.parquet      which items stand in which training text
       results.csv                one row an arm, seed and task
       report.html                one file, no network
 
@@ -73,6 +74,22 @@ DRIFT_COLUMNS: dict[str, str] = {
     "changed": "float64",  # share of them that changed
 }
 """Columns of drift.parquet: how far the weights that were scored have drifted from the base's; see harness/drift.py."""
+
+
+CONTAMINATION = "contamination.parquet"
+CONTAMINATION_COLUMNS: dict[str, str] = {
+    "suite": "str",
+    "task": "str",
+    "item": "str",
+    "source": "str",  # of the plan: new, old, task
+    "words": "int64",  # of question and answer
+    "n": "int64",  # words of an n-gram; 0: the item is too short to be judged
+    "share": "float64",  # of its n-grams that the source holds; not a number where it is too short
+    "question": "float64",  # of those that lie in the question alone; not a number where there is none
+    "answer": "float64",  # of those that reach into the answer; not a number where there is none
+    "document": "str",  # id of the first document that holds one of them; empty where none does
+}
+"""Columns of contamination.parquet: one row an item and source of the plan, and no text; see harness/contamination.py."""
 
 
 TRAJECTORY = "trajectory.parquet"
@@ -191,6 +208,12 @@ class Record:
     plan: dict[str, Any]
     base: Result
     trials: tuple[Result, ...]
+
+    @cached_property
+    def contamination(self) -> pd.DataFrame:
+        """contamination.parquet; empty where the training text is not known or was not looked through."""
+        path = self.folder / CONTAMINATION
+        return read_table(path) if path.exists() else pd.DataFrame(columns=list(CONTAMINATION_COLUMNS))
 
     @property
     def tasks(self) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import bos, marks, price, results
+from harness import bos, contaminated, marks, price, results
 from harness.arms import parent_arm
 from harness.drifted import keep_drift, undrifted
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
@@ -89,6 +89,8 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
         _refuse_gone(ready)
         write_plan(folder, merged(folder, stored_plan(ready, command)))
         watch.begin(len(ready.plan.trials), {t.folder: _work(ready, t) for t in trials}, _scoring(ready))
+        watch.stage("training text", "compared with what is scored")
+        contaminated.keep(ready, partial(watch.step, logged={}))
         _score_base(ready, watch)
         for sentence in marks.keep(scoring(ready), ready.base.digest, ready.plan.options.get("items", "all")):
             watch.note(sentence)

@@ -24,11 +24,11 @@ from harness.text import tokenizer_digest
 if TYPE_CHECKING:
     from torch import nn
 
-BESIDE = {"about", "chance", "measures", "source", "documents", "folder", "items", "allowed"}
+BESIDE = {"about", "chance", "measures", "source", "documents", "folder", "items", "reference", "allowed"}
 """Of a task: what a reader is told of its rows, and what is keyed by its contents."""
 UNSEEN = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 """Of a model's configuration: where it lay and who wrote it."""
-MAKERS = ("packing.py", "head.py", "objective.py", "chunked.py", "sandbox.py", "jail.py")
+MAKERS = ("borders.py", "packing.py", "head.py", "objective.py", "chunked.py", "sandbox.py", "jail.py")
 """What makes rows beside the files named score*: a change of one is another score."""
 PIECE = 2**24
 """Elements of a tensor that are read at once."""

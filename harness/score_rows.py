@@ -100,12 +100,12 @@ class Scored:
             "option_characters": [len(option) for option in choices],
             "option_tokens": [self.predicted.get(pair, -1) for pair in arguments],
             "choice": choice,
-            "answer": self._answer(sample["doc"], choices, choice),
+            "answer": self.answer(sample["doc"], choices, choice),
             "prompt": shorten(prompt, PROMPT),
             "options": [shorten(option, OPTION) for option in choices],
         }
 
-    def _answer(self, document: Any, choices: Sequence[str], choice: int) -> int | None:
+    def answer(self, document: Any, choices: Sequence[str], choice: int) -> int | None:
         """The right option; of several right ones the chosen, so that choice == answer wherever it counts as right."""
         gold = self.built.doc_to_text(document) if self.built.multiple_input else self.built.doc_to_target(document)
         right = [choices.index(g) if g in choices else -1 if isinstance(g, str) else int(g) for g in _listed(gold)]

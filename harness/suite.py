@@ -70,6 +70,7 @@ class Task:
     text        documents in bits per byte, instead of a task of lm-eval's
     folder      folder of task files that defines the task; they are code
     items       items of the whole task as published; None: not known before they are read
+    reference   field of the document that holds a right answer, where the target only tells how answers are tried
     higher      whether a model is better where the metric is higher; None: bits per byte no, everything else yes
     sensitive   keeps prompts and answers off pages, exports and trackers
     unsafe      runs model-written code
@@ -93,6 +94,7 @@ class Task:
     text: Text | None = None
     folder: str | None = None
     items: int | None = None
+    reference: str | None = None
     higher: bool | None = None
     sensitive: bool = False
     unsafe: bool = False

@@ -10,8 +10,18 @@ from suites.stock import suite, text
 PYTHON = Text("codeparrot/codeparrot-clean-valid", "train", "content")
 TASKS = (
     text("python_text", "Python files of public repositories", PYTHON, measures="gain", source=None),
-    Task("humaneval", "gain", "pass_at_k", 0.0, None, items=164, about="functions from a docstring", unsafe=True),
-    Task("mbpp", "gain", "pass_at_1", 0.0, None, items=500, about="basic Python problems", unsafe=True),
+    Task(
+        "humaneval",
+        "gain",
+        "pass_at_k",
+        0.0,
+        None,
+        items=164,
+        reference="canonical_solution",
+        about="functions from a docstring",
+        unsafe=True,
+    ),
+    Task("mbpp", "gain", "pass_at_1", 0.0, None, items=500, reference="code", about="basic Python problems", unsafe=True),
 )
 
 
