@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from harness import __version__, cli_score
+from harness import __version__, cli_prepare, cli_score
 from harness.cli_ends import AGAIN, broken, command, end, fail, page, say
 from harness.errors import HarnessError
 from harness.settings import Settings
@@ -161,6 +161,7 @@ def _run(ready: "Ready") -> None:
 
 
 app.command()(cli_score.score)
+app.command()(cli_prepare.prepare)
 
 
 @app.command()

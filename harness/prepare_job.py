@@ -1,0 +1,169 @@
+"""What a preparation is asked to do, looked up: sources, recipe, tokenizer, and the key of what will come out."""
+
+import inspect
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from harness import __version__, duplicates, prepare_pass
+from harness.clean import Recipe, Step, function, recipe
+from harness.corpus import SPLITS, Corpus, Document
+from harness.errors import InputError
+from harness.plan import digest, file_digest
+from harness.prepare_pass import Row, Work
+from harness.prepare_write import refuse_suffix
+from harness.splits import Splits
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was typed."""
+
+    sources: str
+    domain: str
+    output: Path
+    max_documents: int | None = None
+    workers: int | None = None
+    model: str | None = None
+    show_text: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A preparation whose words were all looked up.
+
+    limit      documents that are read of each source
+    tokenizer  that tokens are counted with, as its own JSON; `counted_by` names it
+    """
+
+    sources: Mapping[str, Corpus]
+    recipe: Recipe
+    output: Path
+    limit: int | None
+    workers: int
+    tokenizer: str
+    counted_by: str
+    show_text: bool
+
+    @cached_property
+    def key(self) -> str:
+        """Of all that decides what comes out: content of the sources, steps and their code, tokenizer, form of the output."""
+        modules = [inspect.getfile(function(step.word)) for step in self.recipe.steps]
+        modules += [duplicates.__file__, prepare_pass.__file__]
+        made_by = [__version__, self.recipe.name, self.recipe.key, *(file_digest(Path(path)) for path in modules)]
+        keys = {name: corpus.key for name, corpus in self.sources.items()}
+        return digest([keys, self.limit, made_by, self.tokenizer, self.sensitive, self.show_text, self.output.name])
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether the rows say that they are."""
+        return self.recipe.sensitive or any(corpus.sensitive for corpus in self.sources.values())
+
+    @property
+    def hide(self) -> bool:
+        """Whether examples are shown without their text."""
+        return self.sensitive and not self.show_text
+
+    @property
+    def note(self) -> Path:
+        """The table and the digests of the output, beside it."""
+        return self.output.with_name(re.sub(r"\.(jsonl|parquet)(\.\w+)?$", "", self.output.name) + ".prepared.json")
+
+    @property
+    def folder(self) -> Path:
+        """The work folder."""
+        return self.output.with_name(f".{self.output.name}.work")
+
+    def rows(self) -> Iterator[Row]:
+        """All documents of all sources; where there are several an id begins with its source."""
+        for number, (name, corpus) in enumerate(self.sources.items()):
+            prefix = f"{name}/" if len(self.sources) > 1 else ""
+            for found in islice(everything(corpus), self.limit):
+                yield Row(number, prefix + found.id, found.text)
+
+    def work(self, one: "Pass") -> Work:
+        """What workers do in a pass."""
+        prints = one.then is not None and one.then.kind == "corpus"
+        return Work(one.steps, self.tokenizer, prints, self.hide)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Steps that look at a document alone, and the one after them that must see all that they leave."""
+
+    steps: tuple[Step, ...]
+    then: Step | None
+
+
+def passes(steps: tuple[Step, ...]) -> list[Pass]:
+    """The steps of a recipe as passes over the documents."""
+    found: list[Pass] = []
+    each: list[Step] = []
+    for step in steps:
+        if step.each:
+            each.append(step)
+        else:
+            found.append(Pass(tuple(each), step))
+            each = []
+    return [*found, Pass(tuple(each), None)] if each or not found else found
+
+
+def everything(corpus: Corpus) -> Iterator[Document]:
+    """All documents of all splits; what is not cut yet is read in the order of its files."""
+    if isinstance(corpus.read, Splits):
+        for source in corpus.read.given.values():
+            for found in source():
+                yield found.document
+    else:
+        for split in SPLITS:
+            yield from corpus.read(split)
+
+
+def ready(words: Words) -> Job:
+    """Look up all that was typed; nothing is written."""
+    refuse_suffix(words.output)
+    if not words.output.resolve().parent.is_dir():
+        raise InputError(f"there is no folder {words.output.parent} for --output {words.output}; make it first")
+    for name, value in (("--workers", words.workers), ("--max-documents", words.max_documents)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; give 1 or more")
+    made = recipe(words.domain)
+    workers = words.workers or _cores()
+    return Job(_sources(words), made, words.output, words.max_documents, workers, *_tokenizer(words.model), words.show_text)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sources(words: Words) -> dict[str, Corpus]:
+    """Every source by a name of its own."""
+    from harness.lookup import find_corpus
+
+    found: dict[str, Corpus] = {}
+    for word in [words.sources] if Path(words.sources).exists() else words.sources.split(","):
+        if words.output.exists() and Path(word).exists() and Path(word).samefile(words.output):
+            raise InputError(f"--output {words.output} is a source itself; name another file")
+        corpus = find_corpus(word)
+        if any(other.key == corpus.key for other in found.values()):
+            raise InputError(f"{word} holds the documents of a source before it; name each source once")
+        found[corpus.name if corpus.name not in found else f"{corpus.name}-{len(found) + 1}"] = corpus
+    return found
+
+
+def _tokenizer(model: str | None) -> tuple[str, str]:
+    """What tokens are counted with, as JSON, and its name: that of a model, the embedded base where none is named."""
+    from harness.model import load_tokenizer, locate
+    from harness.registry import find
+    from harness.text import tokenizer_digest
+
+    name = model or find("readers", "model").load()().name
+    tokenizer = load_tokenizer(locate(name).folder)
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise InputError(f"the tokenizer of {name} has no fast version; name another --model to count tokens with")
+    return tokenizer.backend_tokenizer.to_str(), f"{name} ({tokenizer_digest(tokenizer)[:12]})"

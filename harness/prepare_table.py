@@ -1,0 +1,101 @@
+"""What a preparation took, step by step: figures for the note beside the output, and as a table to read or paste.
+
+Tokens are those of a document as it stood when a step took it, or as it was written; so what is taken and what is kept add up
+to what came in. What cleaners change is counted in documents and characters.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from harness import __version__
+from harness.prepare_job import Job
+from harness.prepare_work import Progress
+
+Array = np.ndarray[Any, Any]
+KINDS = [f"{kind} {where}" for kind in ("exact", "near") for where in ("within", "across")]
+FIELDS = ("taken", "tokens", "changed", "characters")
+HEAD = ("step", "documents in", "taken", "share", "tokens in", "taken", "share")
+
+
+def report(job: Job, progress: Progress, facts: Array) -> dict[str, Any]:
+    """All that the note holds but the digest of the output; `facts` of the documents that are kept."""
+    counts = progress.counts
+    kept = {"documents": len(facts), "tokens": int(facts["tokens"].sum())}
+    taken = sum(counts[f"{step.name} tokens"] for step in job.recipe.steps)
+    found = {"documents": counts["in documents"], "characters": counts["in characters"], "tokens": kept["tokens"] + taken}
+    sources = []
+    for number, source in enumerate(progress.known["sources"]):
+        own = facts["tokens"][facts["source"] == number]
+        sources.append(source | {"kept_documents": len(own), "kept_tokens": int(own.sum())})
+    return {
+        "harness": __version__,
+        "key": job.key,
+        "output": job.output.name,
+        "sources": sources,
+        "limit": job.limit,
+        "recipe": {"name": job.recipe.name, "about": job.recipe.about, "sensitive": job.sensitive},
+        "tokenizer": job.counted_by,
+        "in": found,
+        "steps": _steps(job, progress, found),
+        "kept": kept,
+        "marks": dict(sorted(progress.marks.items())),
+        "examples": progress.examples,
+    }
+
+
+def _steps(job: Job, progress: Progress, left: dict[str, int]) -> list[dict[str, Any]]:
+    """A row a step, in their order: what reached it and what it took."""
+    counts, rows, (documents, tokens) = progress.counts, [], (left["documents"], left["tokens"])
+    for step in job.recipe.steps:
+        of = {field: counts[key] for field in (*FIELDS, *KINDS) if (key := f"{step.name} {field}") in counts}
+        given = {name: value for name, value in step.values.items() if value is not None}
+        row = {"step": step.name, "kind": step.kind, "parameters": given, "documents": documents, "tokens": tokens}
+        row |= {"taken": of.pop("taken", 0), "taken_tokens": of.pop("tokens", 0), **of}
+        documents, tokens = documents - row["taken"], tokens - row["taken_tokens"]
+        rows.append(row)
+    return rows
+
+
+def markdown(note: dict[str, Any]) -> str:
+    """The table as it can be pasted into a page."""
+    lines = [f"| {' | '.join(HEAD)} | of note |", f"|---|{'---:|' * 6}---|"]
+    for row in note["steps"]:
+        figures = (row["documents"], row["taken"], row["tokens"], row["taken_tokens"])
+        lines.append(_line(f"`{row['step']}`", figures, _told(row)))
+    told = "; ".join(f"{source['name']} {source['kept_documents']:,}" for source in note["sources"])
+    kept = note["kept"]
+    lines.append(f"| kept | {kept['documents']:,} |  |  | {kept['tokens']:,} |  |  | {told} |")
+    marks = ", ".join(f"{count:,} {name}" for name, count in note["marks"].items()) or "none"
+    said = f"{note['in']['characters']:,} characters came in; tokens are those of {note['tokenizer']}; marks put in: {marks}."
+    return "\n".join([*lines, "", said])
+
+
+def _line(name: str, figures: tuple[int, int, int, int], told: str) -> str:
+    documents, taken, tokens, taken_tokens = figures
+    cells = [f"{documents:,}", f"{taken:,}", _share(taken, documents), f"{tokens:,}", f"{taken_tokens:,}"]
+    return f"| {name} | {' | '.join(cells)} | {_share(taken_tokens, tokens)} | {told} |"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def _told(row: dict[str, Any]) -> str:
+    """What else is known of a step."""
+    told = [f"{key}={value}" for key, value in row["parameters"].items()]
+    if "changed" in row:
+        told.append(f"{row['changed']:,} documents changed, {row['characters']:,} characters fewer")
+    told += [f"{row[kind]:,} {kind} sources" for kind in KINDS if row.get(kind)]
+    return "; ".join(told)
+
+
+def examples(note: dict[str, Any]) -> list[str]:
+    """A few of what each step took, a line each."""
+    lines = []
+    for row in note["steps"]:
+        for one in note["examples"].get(row["step"], []):
+            like = f", like {one['like']}" if "like" in one else ""
+            shown = one.get("text", f"sha256 {one['sha256']}")
+            lines.append(f"{row['step']} took {one['id']} ({one['characters']:,} characters{like}): {shown}")
+    return lines
