@@ -28,7 +28,7 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         "arms": [arm.name for arm in plan.arms],
         "seeds": list(plan.seeds),
         "base": dict(plan.base),
-        "sources": {name: dict(source) for name, source in plan.sources.items()},
+        "sources": {name: {**source, **_told(ready, name)} for name, source in plan.sources.items()},
         "budget": {key: value for key, value in asdict(plan.budget).items() if key != "engine"},
         "engine": asdict(plan.budget.engine),
         "strategies": {
@@ -45,6 +45,12 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         "plugins": list(plan.plugins),
         "options": {key: value for key, value in plan.options.items() if value},
     }
+
+
+def _told(ready: Ready, source: str) -> dict[str, str]:
+    """What a reader is told of a text and no result depends on."""
+    corpus = ready.corpora[source]
+    return {"about": corpus.about, "licence": corpus.licence}
 
 
 def described(suites: Iterable[Suite]) -> dict[str, Any]:

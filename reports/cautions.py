@@ -1,14 +1,23 @@
 """What would make the page's sentences wrong: too little evidence, and trainings that did not go as planned."""
 
+from harness import flags
 from harness import forgetting as fg
 from harness.record import Result
 from reports import elsewhere, words
 from reports.arms import spent
-from reports.claims import learned, primary
+from reports.claims import Claim, Relation, claims, learned, primary
 
 FEW_ITEMS = 300
 CEILING = {"keep": "what is lost there changes no answer at first, and is seen late", "gain": "there is nothing left to learn"}
 """What a ceiling hides, by what a task is scored for."""
+STANDINGS: dict[Relation, str] = {
+    "better": "better than the control",
+    "worse": "worse than the control",
+    "trades": "trades, not ranked",
+    "same": "as the control",
+    "unsettled": "standing not settled",
+}
+"""How an arm stands to the control, in short."""
 
 
 def warnings(study: fg.Study) -> list[str]:
@@ -21,7 +30,7 @@ def warnings(study: fg.Study) -> list[str]:
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
             "Three seeds or more are needed for a claim about a strategy."
         )
-    parts = (_begun, _chosen, _best, _skipped, _halved, _unfinished, _weak)
+    parts = (_begun, _chosen, _seen, _best, _skipped, _halved, _unfinished, _weak)
     return found + [line for part in parts for line in part(study)]
 
 
@@ -46,6 +55,30 @@ def _chosen(study: fg.Study) -> list[str]:
         "Figures are of test items alone. Of every task without a validation set of its own a fifth of the items is left to "
         "choose by; results.csv has their figures apart."
     ]
+
+
+def _seen(study: fg.Study) -> list[str]:
+    """What would be said otherwise without the items that training text holds."""
+    clean = flags.clean(study)
+    if clean is None:
+        return []
+    now, then = claims(study), claims(clean)
+    lines = [
+        f"{arm}: {_said(then.get(arm))} instead of {_said(now[arm])}" for arm in now if _said(now[arm]) != _said(then.get(arm))
+    ]
+    if not lines:
+        return []
+    return [
+        "Training text holds parts of items that are scored, and without these other things would be said "
+        f"({'; '.join(lines)}). The headline is of all items; figures without the flagged ones stand with the data."
+    ]
+
+
+def _said(claim: Claim | None) -> str:
+    """What the page claims of an arm, in short."""
+    if claim is None:
+        return "nothing"
+    return f"{claim.answer}, {STANDINGS[claim.relation]}"
 
 
 def _best(study: fg.Study) -> list[str]:

@@ -20,6 +20,7 @@ from harness import files, record
 from harness.forgetting import Study
 from reports import (
     arms,
+    data,
     drift,
     elsewhere,
     figure,
@@ -34,7 +35,7 @@ from reports import (
     words,
 )
 
-SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, drift, items, training, prompts, provenance)
+SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, drift, items, training, prompts, data, provenance)
 TEMPLATE = Path(__file__).parent / "template"
 
 

@@ -4,7 +4,7 @@ from harness import forgetting as fg
 from harness.statistics import Estimate
 from reports import elsewhere, words
 from reports.arms import about
-from reports.cautions import warnings
+from reports.cautions import STANDINGS, warnings
 from reports.claims import Claim, Relation, claims, primary
 from reports.section import Finding, Findings, Section, Text, Tone, Warnings
 
@@ -14,13 +14,6 @@ RELATIONS: dict[Relation, str] = {
     "worse": "worse than the control at this point",
     "trades": "a trade, which is not ranked",
     "same": "no different from the control",
-}
-TAGS: dict[Relation, str] = {
-    "better": "better than the control",
-    "worse": "worse than the control",
-    "trades": "trades, not ranked",
-    "same": "as the control",
-    "unsettled": "standing not settled",
 }
 
 
@@ -131,7 +124,7 @@ def finding(study: fg.Study, claim: Claim) -> Finding:
     sentence += "."
     if study.control and claim.arm != study.control:
         sentence += f" {standing(claim)}{_reservations(study, claim.arm)}"
-    tag = "the control" if claim.arm == study.control else TAGS[claim.relation] if study.control else "against the base"
+    tag = "the control" if claim.arm == study.control else STANDINGS[claim.relation] if study.control else "against the base"
     return Finding(claim.arm, claim.answer, TONES[claim.answer], tag, sentence, tuple(beside(study, claim.arm)))
 
 
