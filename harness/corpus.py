@@ -3,12 +3,14 @@
 `train` is trained on, `validation` may be selected on, `test` is read by the report alone.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Row = tuple[int, Mapping[str, Any]]
+"""Number of a row, from 1, and its fields."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Corpus:
     """Named documents; `read(split)` yields them in a fixed order, the same at every call.
 
     `key` identifies the content: two corpora with one key hold the same documents in the same order.
-    `sensitive` keeps texts off pages, exports and trackers.
+    `sensitive` keeps texts off pages, exports and trackers. `word` names the same content again, where the word that was
+    typed may come to mean another (the newest commit of the hub). `notes` are what a reader must know of how it was read.
     """
 
     name: str
@@ -33,3 +36,51 @@ class Corpus:
     key: str
     licence: str = "unknown"
     sensitive: bool = False
+    word: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A corpus as it is published: what the hub is asked for, and what a reader must know of it.
+
+    dataset        owner/name on the hub; the name that `mirrors.yaml` uses
+    about          what it is
+    configuration  one of its configurations
+    folder         where its files lie in the repository, where not all of it is read
+    part           what NAME/PART replaces in the folder; of a corpus with configurations it names another one
+    revision       a commit; None: the newest one at the first read, which the plan of the run then names
+    text, id       columns; without an id a document is called after its text
+    gather         rows to documents, where a row is no document of its own
+    size           as published
+    gated          whether the hub wants its terms agreed to, and a token
+    recipe         how to make files of it, where no hub has it
+    source         where these facts were read
+    """
+
+    dataset: str
+    about: str
+    configuration: str | None = None
+    folder: str = ""
+    part: str = ""
+    revision: str | None = None
+    text: str = "text"
+    id: str | None = "id"
+    gather: Callable[[Iterable[Row]], Iterable[Row]] | None = None
+    size: str = "unknown"
+    gated: bool = False
+    licence: str = "unknown"
+    sensitive: bool = False
+    recipe: str = ""
+    source: str = ""
+
+    def of(self, part: str) -> "Published | None":
+        """Another part of it; None: it has none."""
+        if self.configuration:
+            return replace(self, configuration=part, folder="")
+        return replace(self, part=part, folder=self.folder.replace(self.part, part)) if self.part else None
+
+    @property
+    def columns(self) -> str:
+        """Its columns in words."""
+        return f"text in {self.text}, " + (f"id in {self.id}" if self.id else "no id")

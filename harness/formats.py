@@ -1,6 +1,6 @@
 """One file to documents, row by row: what is no document is refused by file and row, never dropped or made None.
 
-A row is a line of JSON Lines, a row of parquet, a paragraph of a text file (blank lines between), or a whole text file.
+A row is a line of JSON Lines, a row of parquet, a paragraph of a text file (blank lines between), or a whole file.
 """
 
 import gzip
@@ -10,16 +10,15 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from harness.corpus import Document
+from harness.corpus import Document, Row
 from harness.errors import InputError
 
-TEXT, ID = "text", "id"
+TEXT, ID, SENSITIVE = "text", "id", "sensitive"
 BOM = b"\xef\xbb\xbf"
-Row = tuple[int, Mapping[str, Any]]
-"""Number of a row, from 1, and its fields."""
 
 
 class Found(NamedTuple):
@@ -32,17 +31,30 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where rows come from: its name in messages, the column of the text, what tells rows without id apart."""
+    """Where rows come from.
+
+    name        in messages
+    column, id  of the text and of what it is called
+    prefix      what tells rows without id apart
+    gather      rows to documents, where a row is no document of its own
+    """
 
     name: str
     column: str = TEXT
     prefix: str = ""
+    id: str = ID
+    gather: Callable[[Iterable[Row]], Iterable[Row]] | None = None
 
 
 def documents(place: Place, rows: Iterable[Row]) -> Iterator[Found]:
     """Rows to documents; a source without any is refused."""
-    number = 0
-    for number, row in rows:
+    number, hidden = 0, None
+    for number, row in place.gather(rows) if place.gather else rows:
+        where = f"{place.name}:{number}"
+        said = says_sensitive(row, where)
+        hidden = said if hidden is None else hidden
+        if said and not hidden:
+            raise InputError(f"{where}: {SENSITIVE} is true, and the first row does not say so; say it there, or in every row")
         yield document(place, number, row)
     if not number:
         raise InputError(f"{place.name} is empty; it needs at least one document")
@@ -52,14 +64,27 @@ def document(place: Place, number: int, row: Mapping[str, Any]) -> Found:
     """One row to a document. A row without id is called after its text and its place."""
     where = f"{place.name}:{number}"
     text = _text(row, place.column, where)
-    name = row.get(ID)
+    name = row.get(place.id)
     if name is None:
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        key = text_key(text)
         return Found(Document(f"{key}-{place.prefix}{number}", text), key, where)
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
-        raise InputError(f"{where}: id is {_kind(name)}; an id is text or a whole number, or left out in every row")
-    name = _writable(str(name), ID, where)
+        raise InputError(f"{where}: {place.id} is {_kind(name)}; an id is text or a whole number, or left out in every row")
+    name = _writable(str(name), place.id, where)
     return Found(Document(name, text), name, where)
+
+
+def text_key(text: str) -> str:
+    """What a text is called that has no id: the same for equal texts."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def says_sensitive(row: Mapping[str, Any], where: str) -> bool:
+    """Whether a row says that its text must not be shown."""
+    said = row.get(SENSITIVE)
+    if said is not None and not isinstance(said, bool):
+        raise InputError(f"{where}: {SENSITIVE} is {_kind(said)}; it is true or false, or left out")
+    return bool(said)
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
@@ -91,11 +116,18 @@ def _kind(value: Any) -> str:
 
 
 def read_jsonl(path: Path, place: Place) -> Iterator[Row]:
-    """Lines of JSON Lines, plain or gzipped; lines with nothing on them are no rows."""
-    opened = gzip.open if path.suffix == ".gz" else Path.open
+    """Lines of JSON Lines, plain or compressed; lines with nothing on them are no rows."""
+    opened = {".gz": gzip.open, ".zst": _open_zstandard}.get(path.suffix, Path.open)
     for number, line in _lines(path, place, opened):
         if line.strip():
             yield number, _json(line.rstrip(), f"{place.name}:{number}", place.column)
+
+
+def _open_zstandard(path: Path, mode: str) -> Any:
+    """The bytes that a Zstandard file unpacks to, frame after frame."""
+    import pyarrow
+
+    return BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path), mode), "zstd"))  # pyright: ignore
 
 
 def _json(line: str, where: str, column: str) -> Mapping[str, Any]:
@@ -126,10 +158,10 @@ def read_paragraphs(path: Path, place: Place) -> Iterator[Row]:
 
 
 def read_whole(path: Path, place: Place) -> Iterator[Row]:
-    """A text file as one document, called after the file."""
+    """A whole file as one document, called after the file."""
     text = "".join(line for _, line in _lines(path, place, Path.open))
     if text:
-        yield 1, {place.column: text, ID: place.prefix}
+        yield 1, {place.column: text, place.id: place.prefix}
 
 
 def _lines(path: Path, place: Place, opened: Callable[..., Any]) -> Iterator[tuple[int, str]]:
@@ -159,7 +191,7 @@ def read_parquet(path: Path, place: Place) -> Iterator[Row]:
 
     with _whole(place.name), ParquetFile(path) as file:
         names = file.schema_arrow.names
-        wanted = [name for name in (place.column, ID) if name in names]
+        wanted = [name for name in (place.column, place.id, SENSITIVE) if name in names]
         if place.column not in names:
             known = ", ".join(names)
             raise InputError(f"{place.name} has no column {place.column}; it has {known}; name one as in file#column")

@@ -4,6 +4,7 @@
       Rowan/hellaswag: {validation: hellaswag_validation.jsonl}    # a file a split: JSON Lines or Parquet
       nyu-mll/blimp/wh_island: {train: blimp/wh_island.jsonl}      # owner/name/configuration
       cais/mmlu: mmlu                                              # a folder: a copy of the repository, or of save_to_disk
+      MedRAG/pubmed: {train: notes.jsonl.zst#body}                 # text to train on: any file, and the column it stands in
     models:
       HuggingFaceTB/SmolLM2-135M: models/smollm                    # or owner/name@revision, which stands for that alone
 
@@ -36,6 +37,8 @@ def _hub(pattern: str, what: str) -> AfterValidator:
 Dataset = Annotated[str, _hub(r"[\w.-]+(/[\w.-]+){1,2}", "owner/name or owner/name/configuration")]
 Model = Annotated[str, _hub(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", "owner/name or owner/name@revision")]
 Splits = Annotated[dict[str, str], Field(min_length=1)]
+Placed = tuple[Path, str]
+"""A file or folder, and the column of its text where one was named."""
 
 
 class Mirrors(BaseModel):
@@ -49,14 +52,24 @@ class Mirrors(BaseModel):
 
     def dataset(self, name: str, configuration: str | None = None) -> Path | dict[str, Path] | None:
         """A folder, or a file a split, that stands for a data set of the hub; None: nothing does."""
+        found = self.text(name, configuration)
+        return {split: path for split, (path, _) in found.items()} if isinstance(found, dict) else found and found[0]
+
+    def text(self, name: str, configuration: str | None = None) -> Placed | dict[str, Placed] | None:
+        """As `dataset`, with the columns that were named."""
         found = self.datasets.get(f"{name}/{configuration}") or self.datasets.get(name)
         if isinstance(found, dict):
-            return {split: self._at(file) for split, file in found.items()}
-        return self._at(found) if found else None
+            return {split: self._placed(file) for split, file in found.items()}
+        return self._placed(found) if found else None
 
     def model(self, name: str) -> Path | None:
         """The folder that stands for a model of the hub; None: none does."""
         return self._at(self.models[name]) if name in self.models else None
+
+    def _placed(self, place: str) -> Placed:
+        """`path#column`; a file that has a # in its name is found by its whole name."""
+        name, mark, column = place.rpartition("#")
+        return (self._at(place), "") if not mark or os.path.exists(self._at(place)) else (self._at(name), column)
 
     def _at(self, place: str) -> Path:
         folder = self.path.parent if self.path else Path()
@@ -71,9 +84,8 @@ class Mirrors(BaseModel):
         for name, found in self.datasets.items():
             files = found.items() if isinstance(found, dict) else [("", found)]
             named += [(f"datasets.{name}{'.' * bool(split)}{split}", place) for split, place in files]
-        return [
-            f"{key}: {self._at(place)}" for key, place in named if not os.path.exists(self._at(place))
-        ]  # False also for names too long
+        found = [(key, self._placed(place)[0]) for key, place in named]
+        return [f"{key}: {path}" for key, path in found if not os.path.exists(path)]  # False also for names too long
 
 
 def read(path: Path) -> Mirrors:
@@ -109,16 +121,3 @@ def current() -> Mirrors:
 def model(name: str) -> str:
     """The folder that stands for a model, or the name as it was."""
     return str(current().model(name) or name)
-
-
-def corpus(word: str) -> str:
-    """Text that is asked for by a hub name (`owner/name#column`), as files of this machine where they stand for it."""
-    match = re.fullmatch(r"(?:hub:)?([\w.-]+/[\w.-]+)(?:/([\w.-]+))?(#.+)?", word)
-    if match is None or Path(word.partition("#")[0]).exists():
-        return word
-    found = current().dataset(match[1], match[2])
-    if isinstance(found, dict):
-        if "train" not in found:
-            raise InputError(f"{current().path}: datasets.{match[1]} has no split train, and {word} is to be read as text")
-        found = found["train"]
-    return f"{found}{match[3] or ''}" if found else word
