@@ -12,9 +12,11 @@ from harness import lookup, registry
 from harness.asking import ask
 from harness.engine import precision
 from harness.errors import InputError
+from harness.mixture import epoch
 from harness.model import load_model, locate
 from harness.plan import Budget, Engine
 from harness.resolve import content_keys, load
+from harness.sources import parts
 from harness.spending import decide
 from harness.strategy import OLD
 from harness.typed import number
@@ -39,11 +41,11 @@ def make(model: str, old: str, given: Mapping[str, Any], length: int | None = No
     """
     strategy = _strategy(given)
     asked = ask(None, {"model": model, "old": old, "length": length, "tokens": tokens})
-    base, corpus = locate(model), lookup.find_corpus(old)
-    if corpus.key.startswith("hub:") and not tokens:
+    base, corpus = locate(model), lookup.find_source(OLD, old)
+    if any(one.key.startswith("hub:") for one in parts(corpus)) and not tokens:
         raise InputError(f"--old {old} is read as far as a run trains; give --budget, the tokens of that run")
     found, length = load(asked, base, {OLD: corpus})
-    budget = decide(asked, base, len(found.tables[OLD]), length)[0] if tokens else _unlimited(length)
+    budget = decide(asked, base, epoch(found.tables[OLD]), length)[0] if tokens else _unlimited(length)
     from harness.arithmetic import autocast
     from harness.reader import Setting
     from harness.train import device

@@ -5,15 +5,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from harness import mirrors, registry
+from harness import mirrors, registry, sources
 from harness.borders import Borders
-from harness.corpus import Corpus
+from harness.corpus import Corpus, Split
 from harness.errors import InputError
 from harness.files import cache
 from harness.model import Base, load_tokenizer, locate, shapes
 from harness.settings import Settings
 from harness.strategy import NEW, OLD, TASK
 from harness.suite import Suite
+from harness.texts import asked_of_hub, find_corpus
 
 TEXT = "text"
 
@@ -24,43 +25,55 @@ def corpora(asked: Settings) -> dict[str, Corpus]:
         raise InputError(
             "there is no text to learn; give it with --new (a file, a folder, a hub dataset or a registered corpus)"
         )
-    return {name: find_corpus(word) for name in (NEW, OLD, TASK) if (word := getattr(asked, name))}
+    return {name: find_source(name, typed) for name in (NEW, OLD, TASK) if (typed := getattr(asked, name))}
 
 
-def find_corpus(word: str) -> Corpus:
-    """A registered corpus, or files, a folder or a hub dataset whose rows were looked at."""
-    if word in registry.installed("corpora"):
-        return registry.find("corpora", word).load()()
-    from harness.reading import check, corpus
-
-    found = corpus(mirrors.corpus(word))
-    check(found)
-    return found
+def find_source(name: str, typed: sources.Typed) -> Corpus:
+    """The text of a source, of one corpus or of several."""
+    words, shares = sources.read(name, typed)
+    return sources.mixed(name, [find_corpus(word) for word in words], shares)
 
 
 def pack_all(tokenizer: Any, found: Mapping[str, Corpus], length: int, tokens: int | None, known: Borders) -> dict[str, Any]:
     """The training rows of every source."""
-    from harness.text import Cache, pack
+    return {name: _table(name, tokenizer, corpus, length, tokens, known) for name, corpus in found.items()}
 
-    tables = {}
-    for name, corpus in found.items():
-        limit = tokens if corpus.key.startswith("hub:") else None
-        kept = Cache(cache() / "rows", f"{corpus.key}/train")
-        tables[name] = pack(tokenizer, corpus.read("train"), length, kept, limit, known=known)
-        if not len(tables[name]):
+
+def _table(name: str, tokenizer: Any, corpus: Corpus, length: int, tokens: int | None, known: Borders) -> Any:
+    """The training rows of a source: each corpus packed on its own."""
+    packed = []
+    for one in sources.parts(corpus):
+        limit = tokens if one.key.startswith("hub:") else None
+        packed.append(_packed(tokenizer, one, "train", length, known, limit))
+        if not len(packed[-1]):
             raise InputError(
-                f"the {name} text {corpus.name} has {tables[name].facts.tail:,} tokens, fewer than one row of {length}; "
+                f"the {name} text {one.name} has {packed[-1].facts.tail:,} tokens, fewer than one row of {length}; "
                 f"give more text, or a smaller --length"
             )
-    return tables
+    return _together(corpus, packed)
+
+
+def _packed(tokenizer: Any, corpus: Corpus, split: Split, length: int, known: Borders, limit: int | None = None) -> Any:
+    from harness.text import Cache, pack
+
+    kept = Cache(cache() / "rows", f"{corpus.key}/{split}")
+    return pack(tokenizer, corpus.read(split), length, kept, limit, known=known)
+
+
+def _together(corpus: Corpus, packed: list[Any]) -> Any:
+    """The rows of all parts of a source as one table."""
+    from harness.mixture import Mixture
+
+    if not isinstance(corpus, sources.Mixed):
+        return packed[0]
+    return Mixture([part.name for part in corpus.parts], packed, corpus.shares)
 
 
 def held(tokenizer: Any, corpus: Corpus, length: int, known: Borders) -> Any:
-    """Packed rows of new text that no arm trains on: its validation split."""
-    from harness.text import Cache, pack
-
-    kept = Cache(cache() / "rows", f"{corpus.key}/validation")
-    return pack(tokenizer, corpus.read("validation"), length, kept, known=known)
+    """Packed rows of new text that no arm trains on: its validation split; of several corpora in their shares."""
+    packed = [_packed(tokenizer, one, "validation", length, known) for one in sources.parts(corpus)]
+    found = _together(corpus, packed)
+    return found.in_turn() if len(packed) > 1 else found
 
 
 def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:
@@ -68,10 +81,8 @@ def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:
     mirrors.use(asked.mirrors)
     known = [_score().completed(suite) for suite in _named_suites([word for word in asked.suites or () if word != TEXT])]
     made = [_score().permitted(suite, asked.allow_code_execution) for suite in known]
-    from harness.reading import on_hub
-
-    words = [word for name in (NEW, OLD, TASK) if (word := getattr(asked, name)) not in (None, *registry.installed("corpora"))]
-    texts = {word: hub[0] for word in words if (hub := on_hub(mirrors.corpus(word)))}
+    words = [word for name in (NEW, OLD, TASK) for word in sources.words(getattr(asked, name))]
+    texts = {word: hub for word in words if (hub := asked_of_hub(word))}
     _score().refuse_missing(made, filter(None, (asked.model, asked.reference, asked.instruct, *more)), texts)
     return made
 
@@ -79,7 +90,7 @@ def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:
 def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> tuple[tuple[Suite, ...], list[str]]:
     """The suites of a plan, and what to say of them; text that is not registered brings its own held-out documents."""
     notes = told(made)
-    brought = asked.new not in registry.installed("corpora")
+    brought = any(word not in registry.installed("corpora") for word in sources.words(asked.new))
     if brought or not asked.suites or TEXT in asked.suites:
         _refuse_untestable(asked, found)
         made.append(heldout(found))
@@ -110,7 +121,7 @@ def ready(made: Sequence[Suite]) -> tuple[Suite, ...]:
 
 def heldout(found: Mapping[str, Corpus]) -> Suite:
     """Documents of the plan's own text that no arm reads."""
-    return _score().documents_suite(TEXT, found[NEW], found.get(OLD))
+    return _score().documents_suite(TEXT, found[NEW], found.get(OLD), found.get(TASK))
 
 
 def _score() -> Any:
@@ -125,11 +136,11 @@ def _doubled(names: Sequence[str]) -> str | None:
 
 def _refuse_untestable(asked: Settings, found: Mapping[str, Corpus]) -> None:
     """Refuse text of which nothing can be held out."""
-    for name in (NEW, OLD):
-        if name in found and next(iter(found[name].read("test")), None) is None:
-            raise InputError(
-                f"--{name} {getattr(asked, name)} has too few documents to hold one out for scoring; give three at least"
-            )
+    typed = {name: sources.words(getattr(asked, name)) for name in (NEW, OLD) if name in found}
+    for name, words in typed.items():
+        for word, one in zip(words, sources.parts(found[name]), strict=True):
+            if next(iter(one.read("test")), None) is None:
+                raise InputError(f"--{name} {word} has too few documents to hold one out for scoring; give three at least")
 
 
 def _named_suites(words: Sequence[str]) -> list[Suite]:

@@ -17,11 +17,11 @@ from harness.code import code
 from harness.errors import HarnessError, InputError, TrialError
 from harness.files import read_json, write_json, writing
 from harness.frozen import FinishedControl, FrozenBase
+from harness.mixture import rows_of
 from harness.objective import Objective, Weighting
 from harness.plan import Budget, digest, file_digest
 from harness.sample import sample
 from harness.strategy import OLD, Chunk, Memory, Table
-from harness.text import rows_at
 
 
 @dataclass
@@ -130,7 +130,7 @@ class TrialOrigin:
     def read(self, source: str, start: int, count: int) -> Tensor:
         """(count, T) tokens at positions of a source's endless order, one that no training reads by."""
         table = self.source(source)
-        tokens = table.tokens(rows_at(self.seed, f"{source} beside training", range(start, start + count), len(table)))
+        tokens = table.tokens(rows_of(table, self.seed, f"{source} beside training", range(start, start + count)))
         return tokens.to(self.device)
 
     def sample(self, rows: int, draw: int, temperature: float = 1.0) -> Tensor:

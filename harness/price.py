@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.distance import distance
 from harness.errors import out_of_memory
 from harness.memory import peak_memory
+from harness.passed import passed
 from harness.plan import Plan, Trial
 from harness.strategy import Strategy, parts
 
@@ -82,6 +83,7 @@ def spent(training: "Training", earlier: Mapping[str, Any] | None) -> dict[str, 
     length, added = training.setting.budget.length, _passes(training)
     own = {
         "tokens": {name: count * length for name, count in training.reader.positions.items()},
+        "read": passed(training.reader, training.setting.start),
         "steps": training.update,
         "scored_at": training.scored_at,
         "held_losses": training.held,

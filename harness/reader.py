@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from harness import arithmetic
 from harness.errors import TrialError, one_line, said
 from harness.hooks import failure
+from harness.mixture import rows_of
 from harness.objective import Objective
 from harness.origin import TrialOrigin
 from harness.plan import Budget
 from harness.strategy import NEW, OLD, TASK, Course, Memory, Strategy, Table, owners
-from harness.text import Kept, mix, rows_at
+from harness.text import Kept, mix
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Reader:
         """(source, row) of every row of the next update: the sources of its mixture as they are named, then new text."""
         picked: list[tuple[str, int]] = []
         for source, (start, count) in self._advance().items():
-            rows = rows_at(self.seed, source, range(start, start + count), len(self.tables[source]), self.kept(source))
+            rows = rows_of(self.tables[source], self.seed, source, range(start, start + count), self.kept(source))
             picked += [(source, row) for row in rows]
         return picked
 

@@ -17,10 +17,13 @@ from harness.corpus import Corpus
 from harness.errors import InputError
 from harness.keeping import few_checkpoints, finished_control, scored_at
 from harness.looks import foreseen
+from harness.mixture import epoch
 from harness.model import Base, count_parameters, load_model, load_tokenizer, locate
 from harness.needs import check_fits, check_given
+from harness.passed import told
 from harness.plan import Arm, Budget, Engine, Plan, digest
 from harness.settings import BUILT_IN, Settings
+from harness.sources import Mixed
 from harness.spending import decide, updates
 from harness.strategy import NEW, Strategy, parameters, parts
 from harness.suite import Suite
@@ -76,7 +79,8 @@ def resolve(asked: Settings) -> Ready:
     base, corpora = locate(asked.model or ""), lookup.corpora(asked)
     suites, suite_notes = lookup.suites(asked, corpora, named)
     found, length = load(asked, base, corpora)
-    budget, budget_notes = decide(asked, base, len(found.tables[NEW]), length)
+    budget, budget_notes = decide(asked, base, epoch(found.tables[NEW]), length)
+    budget_notes += read_notes(found, budget)
     suit(found, budget.engine)
     arms = replace(arms, strategies={name: sound(s, lambda asked: asked.cost(budget)) for name, s in arms.strategies.items()})
     steps, equal_note = updates(arms, budget, equal)
@@ -177,6 +181,14 @@ def _setting(asked: Settings, budget: Budget, found: Found, folder: Path) -> "Se
     )
 
 
+def read_notes(found: Found, budget: Budget) -> list[str]:
+    """How sources are mixed, and how often the control reads the new text."""
+    rows = {NEW: budget.steps * budget.batch}
+    return [
+        note for name, corpus in found.corpora.items() for note in told(name, corpus, found.tables[name], rows.get(name, 0))
+    ]
+
+
 def content_keys(found: Found, length: int) -> dict[str, str]:
     """By source and model: what a run shares with others that read the same rows and start from the same weights."""
     from harness.text import tokenizer_digest
@@ -200,7 +212,7 @@ def _base(found: Found) -> dict[str, Any]:
 
 def _source(corpus: Corpus, table: Any) -> dict[str, Any]:
     facts = table.facts
-    return {
+    described = {
         "name": corpus.name,
         "key": corpus.key,
         "documents": facts.documents,
@@ -209,6 +221,11 @@ def _source(corpus: Corpus, table: Any) -> dict[str, Any]:
         "bytes": facts.bytes,
         "sensitive": corpus.sensitive,
     }
+    if not isinstance(corpus, Mixed):
+        return described
+    weights = table.weights()
+    each = zip(corpus.parts, table.parts, weights, strict=True)
+    return described | {"parts": [_source(one, part) | {"share": own / sum(weights)} for one, part, own in each]}
 
 
 def _spelled(

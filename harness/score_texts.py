@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.corpus import Corpus
 from harness.plan import digest
+from harness.sources import parts
 from harness.suite import Suite, Task
 
 DOCUMENTS, CHARACTERS = 200, 8000
@@ -21,16 +22,18 @@ CONFIG = {
 }
 
 
-def documents_suite(name: str, new: Corpus | None, old: Corpus | None) -> Suite:
-    """Test documents of the new text (gain) and of the old (keep, same source): at most 200 each, the same for all."""
-    tasks = []
-    if new is not None:
-        about = f"held-out documents of {new.name}"
-        tasks.append(_task("new_text", new, about, measures="gain", source=None))
-    if old is not None:
-        about = f"held-out documents of {old.name}, the source of the old text"
-        tasks.append(_task("old_text", old, about, measures="keep", source="same"))
-    corpora = [corpus for corpus in (new, old) if corpus is not None]
+def documents_suite(name: str, new: Corpus | None, old: Corpus | None, task: Corpus | None = None) -> Suite:
+    """Test documents of the new text (gain), the task's (gain) and the old (keep, same source), a task each corpus.
+
+    At most 200 documents each, the same for all. Task text is often small: where it has none to hold out, it has no task here.
+    """
+    held = task if task is not None and next(iter(task.read("test")), None) is not None else None
+    corpora = [corpus for corpus in (new, old, held) if corpus is not None]
+    tasks = [
+        *_tasks("new_text", new, "", measures="gain", source=None),
+        *_tasks("old_text", old, ", the source of the old text", measures="keep", source="same"),
+        *_tasks("task_text", held, ", the text of the task", measures="gain", source=None),
+    ]
     return Suite(
         name=name,
         about="bits per byte of held-out documents of the text that is learned and of the text that arms may read",
@@ -38,6 +41,13 @@ def documents_suite(name: str, new: Corpus | None, old: Corpus | None) -> Suite:
         key=digest([[corpus.key for corpus in corpora], [new is None, old is None], DOCUMENTS, CHARACTERS, CONFIG]),
         sensitive=any(corpus.sensitive for corpus in corpora),
     )
+
+
+def _tasks(name: str, corpus: Corpus | None, which: str, **facts: Any) -> Iterator[Task]:
+    """A task for each corpus of a source; one that is mixed has several, each named for its part."""
+    for one in parts(corpus) if corpus else ():
+        own = name if one is corpus else f"{name}_{one.name}"
+        yield _task(own, one, f"held-out documents of {one.name}{which}", **facts)
 
 
 def _task(name: str, corpus: Corpus, about: str, **facts: Any) -> Task:

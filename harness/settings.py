@@ -1,5 +1,6 @@
 """What was asked: flags and YAML, checked for words and types; nothing is decided or looked up here."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -40,6 +41,20 @@ def _updates_or_time(value: Any) -> Any:
     raise ValueError("give a number of updates, as in 200, or a time, as in 90s, 10m or 2h")
 
 
+def _text(value: Any) -> Any:
+    """A text as typed; several as {a.jsonl: 0.7, b.jsonl: 0.3}, or as a list without shares."""
+    found: Any = dict.fromkeys(map(str, value)) if isinstance(value, list) else value
+    if isinstance(found, str) or (isinstance(found, dict) and all(map(_share, found.values()))):
+        return found
+    raise ValueError("give a text, or several with their shares, as in {a.jsonl: 0.7, b.jsonl: 0.3}")
+
+
+def _share(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and math.isfinite(value))
+
+
+Text = Annotated[str | dict[str, float | None], PlainValidator(_text)]
 Every = Annotated[int | timedelta, PlainValidator(lambda value: _updates_or_time(_every(value)))]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Trackers = Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_words)]
@@ -86,11 +101,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = Field(None, description="base model: a folder, a hub name (owner/name), or a registered name")
-    new: str | None = Field(
-        None, description="text to learn: a registered corpus, a file or folder (path#column), a hub dataset"
+    new: Text | None = Field(
+        None,
+        description="text to learn: a registered corpus, a file or folder (path#column), a hub dataset; "
+        "several are mixed by tokens: a.jsonl=0.7,b.jsonl=0.3 (without shares: by the tokens of each)",
     )
-    old: str | None = Field(None, description="text that the base knows, for arms that read it; as --new")
-    task: str | None = Field(None, description="text of the task in mind, for arms that select by it; as --new")
+    old: Text | None = Field(None, description="text that the base knows, for arms that read it; as --new")
+    task: Text | None = Field(None, description="text of the task in mind, for arms that select by it or read it; as --new")
     reference: str | None = Field(None, description="model that arms compare with; as --model")
     instruct: str | None = Field(None, description="instruction-tuned model made from the base, for `residual`; as --model")
     strategies: Words = Field(("kl", "ewc", "replay"), description="arms, as in kl,ewc:weight=10,replay:share=0.05+kl")

@@ -15,7 +15,7 @@ LEAST_STEPS = 300
 
 
 def decide(asked: Settings, base: Base, rows: int, length: int) -> tuple[Budget, list[str]]:
-    """Tokens, batch, rates: as asked, else by default with the reason in the notes."""
+    """Tokens, batch, rates: as asked, else by default with the reason in the notes. `rows`: of an epoch of the new text."""
     notes: list[str] = []
     wanted = asked.tokens or int(rows * length * (asked.epochs or BUILT_IN["epochs"][0]))
     batch = asked.batch or BUILT_IN["batch"][0]
@@ -42,9 +42,6 @@ def decide(asked: Settings, base: Base, rows: int, length: int) -> tuple[Budget,
         },
         engine=engine.decide(asked),
     )
-    epochs = budget.tokens / (rows * length)
-    if epochs > 1.005:
-        notes.append(f"the new text is read {epochs:.1f} times")
     return budget, notes + why
 
 

@@ -126,7 +126,7 @@ class _Stream:
         return Facts(rows, kept, documents, size, tokens - kept, whole)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def order(seed: int, source: str, epoch: int, n: int) -> np.ndarray:
     """(n,) the order in which an epoch reads a table's rows: a permutation, the same under every version of numpy.
 
@@ -153,7 +153,7 @@ def rows_at(seed: int, source: str, positions: Sequence[int], n: int, kept: Kept
     return [int(order_of(seed, source, position // size, n, kept)[position % size]) for position in positions]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def order_of(seed: int, source: str, epoch: int, n: int, kept: Kept | None) -> np.ndarray:
     """An epoch's order of the rows that are kept: that of all rows, with the others left out."""
     found = order(seed, source, epoch, n)

@@ -49,9 +49,9 @@ LAYERS = [
         "prepare_work",
         "prepare_write",
     ],
-    ["reader"],
+    ["reader", "passed"],
     ["origin"],
-    ["score", "bos", "checkpoint", "packing", "text", "mixture", "passed", "sample", "trackers"],
+    ["score", "bos", "checkpoint", "packing", "text", "mixture", "sample", "trackers"],
     ["objective", "frozen", "chunked", "rows", "borders", "arithmetic", "optimizer", "engine"],
     [
         "combined",
