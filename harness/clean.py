@@ -146,13 +146,17 @@ def through(steps: Sequence[Step], text: str, key: str = "") -> Outcome:
         if isinstance(made, Marked):
             marks.update(made.marks)
             made = made.text
-        if not isinstance(made, str if step.kind == "cleaner" else bool):
+        if step.kind == "filter" and isinstance(made, bool):
+            if not made:
+                return Outcome(None, step.name, marks)
+        elif step.kind == "cleaner" and isinstance(made, str):
+            if not made.strip():
+                return Outcome(None, step.name, marks)
+            text = made
+        else:
             raise InputError(
                 f"{step.word} returned {one_line(repr(made))} for document {key!r}; a {step.kind} returns {_RETURNS[step.kind]}"
             )
-        if made is False or (step.kind == "cleaner" and not made.strip()):
-            return Outcome(None, step.name, marks)
-        text = text if made is True else made
     return Outcome(text, None, marks)
 
 

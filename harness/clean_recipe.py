@@ -1,4 +1,4 @@
-"""A recipe's YAML file to steps, checked when it is named: unknown steps, parameters and values are sentences with their place."""
+"""A recipe's YAML file to steps, checked when it is named: what is unknown or does not fit is a sentence with its place."""
 
 import inspect
 import typing
@@ -83,7 +83,7 @@ def _checked(where: str, word: str, given: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise InputError(f"{where}: unknown parameter {name!r}; {did_you_mean(name, known) if known else 'it takes none'}")
     hints = typing.get_type_hints(function(word), include_extras=True)
-    limits = {"maximum": float | None, "quantile": typing.Annotated[float, Field(gt=0, lt=1)] | None}
+    limits: dict[str, Any] = {"maximum": float | None, "quantile": typing.Annotated[float | None, Field(gt=0, lt=1)]}
     kinds = {name: hints.get(name, limits.get(name, Any)) for name in known}
     fields: Any = {
         name: (kinds[name], ... if known[name].default is inspect.Parameter.empty else known[name].default) for name in known
