@@ -81,6 +81,16 @@ class Published:
         return replace(self, part=part, folder=self.folder.replace(self.part, part)) if self.part else None
 
     @property
+    def key(self) -> tuple[str, str | None]:
+        """Its name, and what tells it from other parts of its repository: what `mirrors.yaml` finds it by."""
+        return self.dataset, self.configuration or self.part or None
+
+    @property
+    def label(self) -> str:
+        """How it is named in messages and in `mirrors.yaml`."""
+        return "/".join(filter(None, self.key))
+
+    @property
     def columns(self) -> str:
         """Its columns in words."""
         return f"text in {self.text}, " + (f"id in {self.id}" if self.id else "no id")

@@ -7,20 +7,23 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from harness import registry
+from harness import clean_told, registry
+from harness.corpus import Published
 from harness.errors import InputError, did_you_mean
 from harness.plan import Part, spell
 from harness.settings import BUILT_IN
 from harness.strategy import FAMILIES, HOOKS, OLD, TASK, Strategy, overrides
 from harness.suite import Suite, Task
 
-KINDS: tuple[registry.Kind, ...] = ("strategies", "suites", "corpora", "models")
+KINDS: tuple[registry.Kind, ...] = ("strategies", "suites", "corpora", "models", "filters", "recipes")
 
 
 def lines(kind: str) -> list[str]:
     """One line a registered name of a kind: name, and what it is; strategies under their families, the core first."""
     if kind not in KINDS:
         raise InputError(f"there is no list of {kind!r}; {did_you_mean(kind, KINDS)}")
+    if kind in ("filters", "recipes"):
+        return clean_told.filters() if kind == "filters" else clean_told.recipes()
     entries = registry.installed(kind)
     width = max(map(len, entries), default=0)
     if kind == "suites":
@@ -126,12 +129,18 @@ def page(name: str) -> str:
     """One registered thing in full; `defaults`: every default with its reason."""
     if name == "defaults":
         return _defaults()
-    for kind in KINDS:
-        if name in registry.installed(kind):
-            found = registry.find(kind, name).load()
-            return _strategy(name, found) if kind == "strategies" else _thing(kind, name, found())
+    if found := [_page(kind, name) for kind in KINDS if name in registry.installed(kind)]:
+        return "\n\n".join(found)
     known = [known for kind in KINDS for known in registry.installed(kind)]
     raise InputError(f"nothing is registered as {name!r}; {did_you_mean(name, known)}")
+
+
+def _page(kind: registry.Kind, name: str) -> str:
+    """A suite and a recipe may have one name: both are shown."""
+    if kind in ("filters", "recipes"):
+        return clean_told.step_page(name) if kind == "filters" else clean_told.recipe_page(name)
+    found = registry.find(kind, name).load()
+    return _strategy(name, found) if kind == "strategies" else _thing(kind, name, found())
 
 
 def _defaults() -> str:
@@ -174,6 +183,22 @@ def described(text: str, parameter: str) -> str:
     return found[2] if found else ""
 
 
+def _published(found: Published) -> list[str]:
+    """Where a public corpus lies, and what is to be known before it is read."""
+    files = f", files in {found.folder}" if found.folder else ""
+    told = {
+        "recipe": found.recipe,
+        "hub": "" if found.recipe else f"{found.dataset}, {found.configuration or 'no configuration'}{files}",
+        "mirror": f"datasets.{found.label}",
+        "commit": "" if found.recipe else found.revision or "the newest at the first read, which the plan of the run names",
+        "columns": found.columns,
+        "size": found.size,
+        "gated": "yes: agree to its terms on the hub and set HF_TOKEN" if found.gated else "",
+        "facts": f"from {found.source}",
+    }
+    return [f"{key}: {value}" for key, value in told.items() if value]
+
+
 def _spelled(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={spell(value)}" for key, value in values.items())
 
@@ -184,6 +209,7 @@ def _thing(kind: str, name: str, found: Any) -> str:
         told += _suite_lines(found)[1:]
         told += [found.note] if found.note else []
     if kind == "corpora":
+        told += _published(found) if isinstance(found, Published) else []
         told += [f"licence: {found.licence}", f"sensitive: {'yes' if found.sensitive else 'no'}"]
     if kind == "models":
         told += [f"folder: {found.folder}", *(f"  {key}: {value}" for key, value in dict(found.recipe).items())]

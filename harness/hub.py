@@ -25,16 +25,6 @@ TIMEOUT = 10
 """Seconds that the hub has for an answer."""
 
 
-def key(found: Published) -> tuple[str, str | None]:
-    """Its name, and what tells it from other parts of its repository: what `mirrors.yaml` finds it by."""
-    return found.dataset, found.configuration or found.part or None
-
-
-def label(found: Published) -> str:
-    """How a dataset of the hub is named in messages and in `mirrors.yaml`."""
-    return "/".join(filter(None, key(found)))
-
-
 @dataclass(frozen=True)
 class Stream:
     """A published corpus at a commit."""
@@ -65,7 +55,7 @@ class Stream:
         if not path.is_file():
             own = self._splits()
             first, rows = _peek(self._rows(own["train"]))
-            sensitive = first is not None and says_sensitive(first[1], f"hub:{label(self.of)} train:{first[0]}")
+            sensitive = first is not None and says_sensitive(first[1], f"hub:{self.of.label} train:{first[0]}")
             with writing(self._path) as beside, beside.open("w", encoding="utf-8") as file:
                 for found in islice(self._found("train", rows), splits.WINDOW):
                     file.write(json.dumps([found.document.id, found.document.text, found.where]) + "\n")
@@ -80,7 +70,7 @@ class Stream:
             names = datasets.get_dataset_split_names(of.dataset, of.configuration, revision=self.revision, **self._options)
         own = {WORDS[name.lower()]: name for name in reversed(names) if name.lower() in WORDS}
         if "train" not in own:
-            raise InputError(f"hub:{label(of)} has no split train; it has {', '.join(names)}; {mirror(of)}")
+            raise InputError(f"hub:{of.label} has no split train; it has {', '.join(names)}; {mirror(of)}")
         return {split: own[split] for split in SPLITS if split in own}
 
     def _rows(self, name: str) -> Iterator[Any]:
@@ -95,7 +85,7 @@ class Stream:
 
     def _found(self, split: str, rows: Iterator[Any]) -> Iterator[Found]:
         of = self.of
-        place = Place(f"hub:{label(of)} {split}", of.text, f"{split}:", of.id or "", of.gather)
+        place = Place(f"hub:{of.label} {split}", of.text, f"{split}:", of.id or "", of.gather)
         with errors(of):
             for found in documents(place, rows):
                 yield found._replace(key=text_key(found.document.text))
@@ -128,7 +118,7 @@ def corpus(of: Published, name: str, typed: str, seed: int) -> Corpus:
     word = f"{typed}@{stream.revision}" + (f"#{of.text}" if typed.startswith("hub:") else "")
     return Corpus(
         name=name,
-        about=f"hub:{label(of)} at {stream.revision}, {of.columns}{held}",
+        about=f"hub:{of.label} at {stream.revision}, {of.columns}{held}",
         read=splits.Splits({split: partial(stream.read, split) for split in own}, key, seed, stream.window),
         key="hub:" + digest({"rule": splits.RULE, "seed": seed, "window": splits.WINDOW, "content": key}),
         licence=of.licence,
@@ -149,12 +139,12 @@ def newest(of: Published) -> str:
 
 def mirror(of: Published) -> str:
     """What to type where the hub does not give a dataset."""
-    return f"say in mirrors.yaml where its files lie, as in `datasets: {{{label(of)}: {{train: train.jsonl#{of.text}}}}}`"
+    return f"say in mirrors.yaml where its files lie, as in `datasets: {{{of.label}: {{train: train.jsonl#{of.text}}}}}`"
 
 
 def _gated(of: Published) -> InputError:
     page = f"https://huggingface.co/datasets/{of.dataset}"
-    return InputError(f"hub:{label(of)} is gated: agree to its terms at {page} and set HF_TOKEN to your token, or {mirror(of)}")
+    return InputError(f"hub:{of.label} is gated: agree to its terms at {page} and set HF_TOKEN to your token, or {mirror(of)}")
 
 
 @contextmanager
@@ -169,5 +159,5 @@ def errors(of: Published) -> Iterator[None]:
         if "gated" in f"{type(error).__name__} {reason}".lower():
             raise _gated(of) from error
         raise InputError(
-            f"hub:{label(of)} cannot be read ({reason}); check name, network and HF_TOKEN, or {mirror(of)}"
+            f"hub:{of.label} cannot be read ({reason}); check name, network and HF_TOKEN, or {mirror(of)}"
         ) from error

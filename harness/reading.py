@@ -72,7 +72,7 @@ def _typed(found: Published) -> str:
 def published(found: Published, name: str, typed: str, seed: int = 0) -> Corpus:
     """A published corpus from a mirror, or from the hub."""
     if (read := _mirrored(found, seed)) is not None:
-        about = f"{read.about}, which stands for hub:{hub.label(found)}"
+        about = f"{read.about}, which stands for hub:{found.label}"
         sensitive = found.sensitive or read.sensitive
         return replace(read, name=name, about=about, licence=found.licence, sensitive=sensitive)
     if found.recipe:
@@ -83,12 +83,12 @@ def published(found: Published, name: str, typed: str, seed: int = 0) -> Corpus:
 def _mirrored(found: Published, seed: int) -> Corpus | None:
     """What `mirrors.yaml` says stands for a published corpus. A file whose column it names is read as any file is."""
     known = mirrors.current()
-    place = known.text(*hub.key(found))
-    label = f"{known.path}: datasets.{hub.label(found)}"
+    place = known.text(*found.key)
+    label = f"{known.path}: datasets.{found.label}"
     form = Place("", found.text, id=found.id or "", gather=found.gather)
     if isinstance(place, dict):
         if not any(local.WORDS.get(split.lower()) == "train" for split in place):
-            raise InputError(f"{label} has no split train, and {hub.label(found)} is to be read as text")
+            raise InputError(f"{label} has no split train, and {found.label} is to be read as text")
         return local.named({split: _formed(*file, form) for split, file in place.items()}, label, seed)
     if place is None:
         return None
