@@ -197,7 +197,7 @@ def annotated(word: str) -> Kind | None:
 
 
 def duplicates(index: Any, threshold: float = 0.8, near: bool = True) -> tuple[Any, Any]:
-    """Keep one document of those that are copies of each other.
+    """Keep one document of those that are copies of each other, exactly or nearly (MinHash), within and across sources.
 
     Parameters:
         threshold: share of word 5-grams, of those in either, that two near duplicates have in common (Jaccard, 0 to 1)

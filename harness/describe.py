@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from harness import clean_told, registry
+from harness.clean_told import described
 from harness.corpus import Published
 from harness.errors import InputError, did_you_mean
 from harness.plan import Part, spell
@@ -175,12 +176,6 @@ def _parameters(cls: type[Strategy]) -> str:
     text = (inspect.getdoc(cls) or "").partition("Parameters:")[2]
     found = [f"{f.name}={spell(f.default)}\n    {' '.join(described(text, f.name).split())}" for f in fields(cls)]
     return "\n".join(["Parameters, with their defaults:", *found]) if found else "Parameters: none."
-
-
-def described(text: str, parameter: str) -> str:
-    """What a Parameters section says of one of them: up to the next, or its end."""
-    found = re.search(rf"^( *){parameter}: (.*(?:\n\1 +\S.*)*)", text, re.MULTILINE)
-    return found[2] if found else ""
 
 
 def _published(found: Published) -> list[str]:
