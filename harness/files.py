@@ -175,8 +175,8 @@ class Log:
 
 
 @contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Hold a run folder against a second process, which is told who holds it."""
+def owned(folder: Path, named: Path | None = None, instead: str = "give --output another folder") -> Iterator[None]:
+    """Hold a folder against a second process, which is told who holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / ".owner"
     lock = FileLock(folder / ".lock", timeout=0)
@@ -184,7 +184,7 @@ def owned(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         owner = note.read_text().strip() if note.exists() else "another process"
-        raise RecordError(f"{folder} is in use by {owner}; wait for it, or give --output another folder") from None
+        raise RecordError(f"{named or folder} is in use by {owner}; wait for it, or {instead}") from None
     try:
         note.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         _sweep(folder)

@@ -58,7 +58,7 @@ def prepared(job: Job) -> dict[str, Any] | None:
 
 def prepare(job: Job, watch: Watch) -> dict[str, Any]:
     """Read, clean, compare and write; what was stopped goes on."""
-    with owned(job.folder), _room(job.folder):
+    with owned(job.folder, job.output, "name another --output"), _room(job.folder):
         progress = Progress(job.folder, job.key)
         if progress.foreign:
             watch.note("what was begun here was of other sources or another recipe; it begins anew")

@@ -158,12 +158,21 @@ def _sources(words: Words) -> dict[str, Corpus]:
 
 def _tokenizer(model: str | None) -> tuple[str, str]:
     """What tokens are counted with, as JSON, and its name: that of a model, the embedded base where none is named."""
-    from harness.model import load_tokenizer, locate
+    from harness.model import locate
     from harness.registry import find
-    from harness.text import tokenizer_digest
 
     name = model or find("readers", "model").load()().name
-    tokenizer = load_tokenizer(locate(name).folder)
-    if getattr(tokenizer, "backend_tokenizer", None) is None:
+    plain = _fast(locate(name).folder, name)
+    return plain, f"{name} ({digest(plain)[:12]})"
+
+
+def _fast(folder: Path, name: str) -> str:
+    """A tokenizer's own file; what transformers makes of a folder without one (and loads torch for)."""
+    if (own := folder / "tokenizer.json").is_file():
+        return own.read_text(encoding="utf-8")
+    from harness.model import load_tokenizer
+
+    made = load_tokenizer(folder)
+    if getattr(made, "backend_tokenizer", None) is None:
         raise InputError(f"the tokenizer of {name} has no fast version; name another --model to count tokens with")
-    return tokenizer.backend_tokenizer.to_str(), f"{name} ({tokenizer_digest(tokenizer)[:12]})"
+    return made.backend_tokenizer.to_str()

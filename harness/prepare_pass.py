@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import Any, NamedTuple
 
-from harness.clean import Step, function, through
+from harness.clean import Step, through
+from harness.clean_anonymise import anonymise
 from harness.duplicates import fingerprint
 from harness.errors import HarnessError
 
-DOCUMENTS, CHARACTERS = 512, 2**19
+DOCUMENTS, CHARACTERS = 256, 2**19
 """Where a chunk ends."""
 EXAMPLES, SHOWN, READ = 3, 160, 4000
 """Examples of a step, the characters shown of each, and the characters that are made anonymous before they are cut."""
@@ -116,6 +117,8 @@ class _Own:
         from tokenizers import Tokenizer
 
         self.work, self.tokenizer = work, Tokenizer.from_str(work.tokenizer)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
 
 
 _own = _Own()
@@ -175,7 +178,7 @@ def example(row: Row, hide: bool) -> dict[str, Any]:
     known = {"id": row.id, "characters": len(row.text), "tokens": row.tokens, "sha256": digest[:16]}
     if hide:
         return known
-    text: str = function("anonymise")(" ".join(row.text.split())[:READ]).text
+    text = anonymise(" ".join(row.text.split())[:READ]).text
     return {**known, "text": text if len(text) <= SHOWN else f"{text[:SHOWN]}..."}
 
 

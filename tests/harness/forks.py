@@ -28,6 +28,7 @@ class Job:
     crash: str = ""
     limit: int = 0
     kill: float = 0.0
+    command: str = "run"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ PASSING = ("seconds", "peak_memory_bytes", "memory", "tokens_per_second", "logs"
 def _command(job: dict[str, Any]) -> int:
     from harness import cli
 
-    sys.argv = ["harness", "run", *job["words"]]
+    sys.argv = ["harness", job["command"], *job["words"]]
     try:
         cli.main()
     except SystemExit as end:
