@@ -18,8 +18,15 @@ def parts(strategy: Strategy) -> tuple[Strategy, ...]:
     return strategy.parts if isinstance(strategy, Combined) else (strategy,)
 
 
-# Hooks that only one part of an arm can mean: two schedules or two mixtures have no sum.
+# Hooks that only one part of an arm can mean: two schedules have no sum, nor have two mixtures, unless it is known that they
+# share out different text.
 _EXCLUSIVE = {"schedule": "a learning-rate schedule", "mixture": "a mixture of sources", "adapt": "a change of the model"}
+
+
+def _apart(mixing: Sequence[Strategy]) -> bool:
+    """Whether strategies that bring mixtures share out one text of the plan each, and none the text of another."""
+    needs = [part.needed() for part in mixing]
+    return all(len(each) == 1 for each in needs) and len({each[0] for each in needs}) == len(needs)
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,9 @@ class Combined(Strategy):
 
     def __post_init__(self) -> None:
         for hook, what in _EXCLUSIVE.items():
-            owners = [type(part).__name__ for part in self.parts if overrides(part, hook)]
-            if len(owners) > 1:
+            bringing = [part for part in self.parts if overrides(part, hook)]
+            owners = [type(part).__name__ for part in bringing]
+            if len(owners) > 1 and not (hook == "mixture" and _apart(bringing)):
                 raise InputError(f"{' and '.join(owners)} cannot be combined: each brings {what}; leave one of them out")
         self._check_names()
         self._check_ends()
@@ -101,10 +109,7 @@ class Combined(Strategy):
         return found[0][1] if found else None
 
     def mixture(self, update: int, course: Course) -> Mapping[str, float]:
-        for part in self.parts:
-            if overrides(part, "mixture"):
-                return part.mixture(update, course)
-        return {}
+        return {source: share for part in self.parts for source, share in part.mixture(update, course).items()}
 
     def weigh(self, batch: Batch, memory: Memory) -> "Mapping[str, Tensor]":
         weights: dict[str, Tensor] = {}

@@ -1,7 +1,8 @@
 """Change the mixture over the run: from balanced to mostly new text.
 
 Source: two blends with a switch at a share of the learning rate, Parmar et al. 2024, arXiv:2407.07263; the linear form is this
-program's.
+program's. With source=task and a switch from start=1 to end=0 it is domain- and then task-adaptive pre-training, Gururangan et
+al. 2020, arXiv:2004.10964.
 Cost: 1 plain step a step; reads old text. Controls: the constant mixture of the same mean, and the reversed order.
 """
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from harness.strategy import OLD, Budget, Course, Strategy, among, within
+from harness.strategy import OLD, TASK, Budget, Course, Strategy, among, within
 
 NOMINAL = 10_000
 """Updates of the control's schedule on which a switch by the rate is placed to name the controls."""
@@ -18,7 +19,7 @@ NOMINAL = 10_000
 
 @dataclass(frozen=True)
 class Curriculum(Strategy):
-    """Share of new text d_u of update u = 1..T; the rest is old. Linear: d_u = start + (end - start)·(u - 1)/(T - 1).
+    """Share of new text d_u of update u = 1..T; the rest is old text. Linear: d_u = start + (end - start)·(u - 1)/(T - 1).
 
     Switch: d_u = start in the first round(at·T) updates (by=steps), or until the arm's learning rate, once it has been at its
     highest, is at most `at` of that (by=rate); end afterwards.
@@ -29,6 +30,7 @@ class Curriculum(Strategy):
         shape: linear or switch.
         by: what places the switch: rate or steps.
         at: share of the highest rate, or of the updates, at which it happens, 0 to 1; a fifth of the rate in Parmar et al.
+        source: what the rest is: old, or task, the text given with --task.
     """
 
     start: float = 0.5
@@ -36,6 +38,7 @@ class Curriculum(Strategy):
     shape: str = "linear"
     by: str = "rate"
     at: float = 0.2
+    source: str = OLD
 
     family: ClassVar[str] = "data"
     neutral: ClassVar[Mapping[str, Any]] = {"start": 1.0, "end": 1.0}
@@ -48,18 +51,23 @@ class Curriculum(Strategy):
             within(name, getattr(self, name), 0, 1)
         among("shape", self.shape, ("linear", "switch"))
         among("by", self.by, ("rate", "steps"))
+        among("source", self.source, (OLD, TASK))
+
+    def needed(self) -> Sequence[str]:
+        return (self.source,)
 
     def controls(self) -> Sequence[str]:
         """The mean of a switch by the rate is that under the control's schedule; without one where that never falls so far."""
         schedule = Budget(NOMINAL, 1, 1, 1.0).schedule
         if self.start == self.end or (self._asks_rate() and schedule(NOMINAL) > self.at):
             return ()
-        reversed_ = f"curriculum:start={self.end:g}:end={self.start:g}"
+        whose = "" if self.source == OLD else f":source={self.source}"
+        reversed_ = f"curriculum:start={self.end:g}:end={self.start:g}{whose}"
         if self.shape == "linear":
-            return f"replay:share={1 - (self.start + self.end) / 2:g}", reversed_
+            return f"replay:share={1 - (self.start + self.end) / 2:g}{whose}", reversed_
         before = self.at if self.by == "steps" else fallen(schedule, NOMINAL, self.at) / NOMINAL
         new = before * self.start + (1 - before) * self.end
-        return f"replay:share={1 - new:g}", f"{reversed_}:shape=switch:by=steps:at={1 - before:g}"
+        return f"replay:share={1 - new:g}{whose}", f"{reversed_}:shape=switch:by=steps:at={1 - before:g}"
 
     def fits(self, config: Any, budget: Budget) -> None:
         if self._asks_rate():
@@ -75,7 +83,7 @@ class Curriculum(Strategy):
         else:
             first = fallen(course.rate, steps, self.at) if self._asks_rate() else round(self.at * steps)
             new = self.start if update <= first else self.end
-        return {OLD: max(0.0, 1 - new)}  # rounding
+        return {self.source: max(0.0, 1 - new)}  # rounding
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """Keep reading old text: a fixed share of every step.
 
-Source: Ibrahim et al. 2024, arXiv:2403.08763; mixing per batch, exact by error diffusion.
+Source: Ibrahim et al. 2024, arXiv:2403.08763; mixing per batch, exact by error diffusion. With source=task the same share is
+text of the task in mind; all of it (share=1) is task-adaptive pre-training, Gururangan et al. 2020, arXiv:2004.10964.
 Cost: 1 plain step a step; at equal tokens the old text displaces new text. Needs old text, best the base's own.
 """
 
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from harness.strategy import OLD, Course, Strategy, within
+from harness.strategy import OLD, TASK, Course, Strategy, among, within
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,11 @@ class Replay(Strategy):
 
     Parameters:
         share: share of old rows, 0 to 1. 0.05 for a weak shift, 0.25 for a strong one (Ibrahim et al.).
+        source: what is read beside new text: old, or task, the text given with --task.
     """
 
     share: float = 0.25
+    source: str = OLD
 
     family: ClassVar[str] = "data"
     neutral: ClassVar[Mapping[str, Any]] = {"share": 0.0}
@@ -29,6 +32,10 @@ class Replay(Strategy):
 
     def __post_init__(self) -> None:
         within("share", self.share, 0, 1)
+        among("source", self.source, (OLD, TASK))
+
+    def needed(self) -> Sequence[str]:
+        return (self.source,)
 
     def mixture(self, update: int, course: Course) -> Mapping[str, float]:
-        return {OLD: self.share}
+        return {self.source: self.share}

@@ -1,21 +1,23 @@
 """Shares of old text are realised exactly, in order, and never by rounding down."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from harness.bench import tiny_setting
-from harness.errors import TrialError
+from harness.bench import Bench, tiny_setting
+from harness.errors import InputError, TrialError
 from harness.plan import Budget
 from harness.reader import Reader
 from harness.registry import arm
-from harness.strategy import Course, Memory, Strategy
+from harness.strategy import Combined, Course, Memory, Strategy, parts
+from harness.testing import LAWS, check_law
 from harness.train import Training, train
 from harness.typed import parse_arms
 from strategies.curriculum import Curriculum
@@ -181,3 +183,64 @@ def test_new_text_advances_more_slowly_and_is_not_reshuffled() -> None:
     assert mixed == plain[:84]
     assert sorted(plain[:23]) == list(range(23))  # an epoch is a permutation
     assert plain[:23] != plain[23:46]
+
+
+class TaskReplay(Replay):
+    example: ClassVar = {"share": 0.25, "source": "task"}
+
+
+class TaskCurriculum(Curriculum):
+    example: ClassVar = {"start": 0.5, "end": 0.9, "source": "task"}
+
+
+@pytest.mark.parametrize("cls", [TaskReplay, TaskCurriculum])
+def test_the_laws_hold_of_task_text_too(cls: type[Strategy]) -> None:
+    bench = Bench(cls)
+    for law in LAWS.keys() - {"says_where_it_comes_from"}:  # which their own classes do
+        check_law(cls, law, bench)
+
+
+def read_by_source(word: str, steps: int) -> list[Counter[str]]:
+    """Rows of every source in each update of eight."""
+    strategy = arm(parse_arms(word)[0])
+    memory = Memory(tuple(Memory() for _ in parts(strategy))) if isinstance(strategy, Combined) else Memory()
+    setting = tiny_setting(Path(), budget=Budget(steps=steps, batch=8, length=12, peak=1.0))
+    reader = Reader(strategy, memory, setting, seed=1)
+    return [Counter(source for source, _ in reader.read()) for _ in range(steps)]
+
+
+def test_task_text_is_trained_on_alone_after_the_domain_or_beside_it() -> None:
+    """TAPT, DAPT and then TAPT, and both at once, with old text too; all of them spend the same rows."""
+    tapt = read_by_source("replay:source=task:share=1", 20)
+    assert tapt == [{"task": 8}] * 20
+    both = read_by_source("curriculum:source=task:start=1:end=0:shape=switch:by=steps:at=0.75", 20)
+    assert both == [{"new": 8}] * 15 + [{"task": 8}] * 5
+    mixed = read_by_source("replay:source=task:share=0.25", 20)
+    assert mixed == [{"task": 2, "new": 6}] * 20
+    three = read_by_source("replay:share=0.25+replay:source=task:share=0.125", 20)
+    assert three == [{"old": 2, "task": 1, "new": 5}] * 20
+
+
+def test_an_arm_that_reads_task_text_needs_it() -> None:
+    assert arm(parse_arms("replay:source=task")[0]).needed() == ("task",)
+    assert arm(parse_arms("replay+curriculum:source=task")[0]).needed() == ("old", "task")
+    assert Curriculum(source="task").controls() == (
+        "replay:share=0.3:source=task",
+        "curriculum:start=0.9:end=0.5:source=task",
+    )
+    for word in Curriculum(shape="switch", source="task").controls():
+        assert arm(parse_arms(word)[0]).needed() == ("task",)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["replay+curriculum", "replay:source=task+curriculum:source=task", "replay+replay_self", "kl_old+replay_surprise"],
+)
+def test_two_mixtures_of_the_same_text_have_no_sum(word: str) -> None:
+    with pytest.raises(InputError, match=r"cannot be combined: each brings a mixture of sources"):
+        arm(parse_arms(word)[0])
+
+
+def test_shares_of_several_texts_sum_to_one_at_most() -> None:
+    with pytest.raises(InputError, match=r"the shares of old, task sum to 1.2; they may sum to 1 at most"):
+        read_by_source("replay:share=0.7+replay:source=task:share=0.5", 1)
