@@ -11,19 +11,19 @@ Backend = Literal["langdetect", "lingua"]
 UNKNOWN = "und"
 LETTERS = 20
 """Fewer say too little: the language of a shorter text is und."""
-CHARACTERS = 10_000
+CHARACTERS = 4000
 """As much is read of a text."""
 
 
 def language(text: str, keep: Sequence[str] = ("en",), backend: Backend = "langdetect") -> bool:
     """Keep documents in one of the languages.
 
-    A text of fewer than 20 letters, or of none, is `und`, as is one that the detector says nothing of. The first 10,000
+    A text of fewer than 20 letters, or of none, is `und`, as is one that the detector says nothing of. The first 4,000
     characters are read. The same text is the same language in every process.
 
     Parameters:
         keep: codes of ISO 639-1, as in [en, ko]; with und also documents of no known language
-        backend: langdetect, or lingua (pip install "forgetting-harness[lingua]"), which is faster and surer
+        backend: langdetect, or lingua (pip install "forgetting-harness[lingua]"), which is surer on short text
     """
     if wrong := [code for code in keep if not re.fullmatch(r"[a-z]{2}|und", code)]:
         raise ValueError(f"{wrong[0]!r} is no code of a language; give two letters of ISO 639-1, as in en or ko, or und")
