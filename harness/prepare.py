@@ -7,8 +7,10 @@ of the sources, the recipe and the code of its steps; what was stopped goes on t
 """
 
 import errno
+import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,6 +23,7 @@ from harness.clean import Step
 from harness.duplicates import Index
 from harness.errors import HarnessError, InputError
 from harness.files import owned, read_json, write_facts
+from harness.formats import Found
 from harness.plan import file_digest
 from harness.prepare_job import Job, Pass, everything, passes
 from harness.prepare_pass import EXAMPLES, Row, chunks, example, mapped, pace
@@ -94,14 +97,35 @@ def _survey(job: Job, progress: Progress, watch: Watch) -> None:
         facts: dict[str, Any] = {"name": name, "about": corpus.about, "licence": corpus.licence, "key": corpus.key}
         if not getattr(corpus.read, "window", None):
             watch.begin(f"looking at {name}", None, 0)
-            count = size = 0
-            for count, one in enumerate(islice(everything(corpus), job.limit), 1):
-                size += len(one.text.encode())
-                watch.step(count)
-            facts |= {"documents": count, "bytes": size}
+            facts |= _looked_at(islice(everything(corpus), job.limit), watch)
+            if facts.pop("ids") < facts["documents"]:
+                _refuse_doubled(islice(everything(corpus), job.limit))
         sources.append(facts)
     progress.save(sources=sources)
     watch.note(_cost(job, sources))
+
+
+def _looked_at(documents: Iterable[Found], watch: Watch) -> dict[str, int]:
+    """How many there are, the bytes of their texts, and how many different ids (by 64 bits of each)."""
+    ids, size = array("Q"), 0
+    for number, found in enumerate(documents, 1):
+        size += len(found.document.text.encode())
+        ids.append(_bits(found))
+        watch.step(number)
+    return {"documents": len(ids), "bytes": size, "ids": len(np.unique(np.frombuffer(ids, np.uint64)))}
+
+
+def _bits(found: Found) -> int:
+    return int.from_bytes(hashlib.blake2b(found.document.id.encode(), digest_size=8).digest())
+
+
+def _refuse_doubled(documents: Iterable[Found]) -> None:
+    """Name the id that stands twice."""
+    seen: set[str] = set()
+    for found in documents:
+        if (name := found.document.id) in seen:
+            raise InputError(f"{found.where}: the id {name!r} stands a second time; every document has its own")
+        seen.add(name)
 
 
 def _cost(job: Job, sources: Sequence[Mapping[str, Any]]) -> str:

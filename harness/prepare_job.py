@@ -11,8 +11,9 @@ from pathlib import Path
 
 from harness import __version__, duplicates, prepare_pass
 from harness.clean import Recipe, Step, function, recipe
-from harness.corpus import SPLITS, Corpus, Document
+from harness.corpus import SPLITS, Corpus
 from harness.errors import InputError
+from harness.formats import ID, TEXT, Found, Place, document
 from harness.plan import digest, file_digest
 from harness.prepare_pass import Row, Work
 from harness.prepare_write import refuse_suffix
@@ -83,7 +84,7 @@ class Job:
         for number, (name, corpus) in enumerate(self.sources.items()):
             prefix = f"{name}/" if len(self.sources) > 1 else ""
             for found in islice(everything(corpus), self.limit):
-                yield Row(number, prefix + found.id, found.text)
+                yield Row(number, prefix + found.document.id, found.document.text)
 
     def work(self, one: "Pass") -> Work:
         """What workers do in a pass."""
@@ -112,15 +113,15 @@ def passes(steps: tuple[Step, ...]) -> list[Pass]:
     return [*found, Pass(tuple(each), None)] if each or not found else found
 
 
-def everything(corpus: Corpus) -> Iterator[Document]:
+def everything(corpus: Corpus) -> Iterator[Found]:
     """All documents of all splits; what is not cut yet is read in the order of its files."""
     if isinstance(corpus.read, Splits):
         for source in corpus.read.given.values():
-            for found in source():
-                yield found.document
-    else:
-        for split in SPLITS:
-            yield from corpus.read(split)
+            yield from source()
+        return
+    for split in SPLITS:
+        for number, one in enumerate(corpus.read(split), 1):
+            yield document(Place(f"{corpus.name} {split}"), number, {ID: one.id, TEXT: one.text})
 
 
 def ready(words: Words) -> Job:
@@ -143,13 +144,13 @@ def _cores() -> int:
 
 def _sources(words: Words) -> dict[str, Corpus]:
     """Every source by a name of its own."""
-    from harness.lookup import find_corpus
+    from harness.texts import unchecked
 
     found: dict[str, Corpus] = {}
     for word in [words.sources] if Path(words.sources).exists() else words.sources.split(","):
         if words.output.exists() and Path(word).exists() and Path(word).samefile(words.output):
             raise InputError(f"--output {words.output} is a source itself; name another file")
-        corpus = find_corpus(word)
+        corpus = unchecked(word)
         if any(other.key == corpus.key for other in found.values()):
             raise InputError(f"{word} holds the documents of a source before it; name each source once")
         found[corpus.name if corpus.name not in found else f"{corpus.name}-{len(found) + 1}"] = corpus
