@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,11 +66,13 @@ class Cache:
     key: str
 
     def rows(self, name: str, kind: np.dtype, length: int, write: Callable[[IO[bytes]], Facts]) -> Rows:
-        """The table of that name, made where it is missing or damaged."""
+        """The table of that name, made where it is missing or damaged; by one process, for which others wait."""
         tokens, about = self.folder / f"{name}.tokens", self.folder / f"{name}.json"
         facts = _intact(tokens, about, kind, length)
         if facts is None:
-            facts = _store(tokens, about, write)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / f".{name}.lock"):
+                facts = _intact(tokens, about, kind, length) or _store(tokens, about, write)
         shape = (facts.rows, length)
         array = np.memmap(tokens, kind, "r", shape=shape) if facts.rows else np.empty(shape, kind)
         return Rows(array, facts)
@@ -92,6 +95,8 @@ def _store(tokens: Path, about: Path, write: Callable[[IO[bytes]], Facts]) -> Fa
     from harness.files import write_json, writing
     from harness.plan import file_digest
 
+    for left in tokens.parent.glob(f".{tokens.name}.*.tmp"):  # by a process that was killed: who writes holds the lock
+        left.unlink(missing_ok=True)
     about.unlink(missing_ok=True)
     with writing(tokens) as beside:
         with beside.open("wb") as file:

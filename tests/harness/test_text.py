@@ -1,6 +1,8 @@
 """Packing loses and doubles nothing, orders are permutations that any process can continue, mixtures are exact."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -244,7 +246,80 @@ def test_a_failed_packing_leaves_no_table(tokenizer: Any, tmp_path: Path) -> Non
 
     with pytest.raises(InputError):
         pack(tokenizer, broken(), 2, Cache(tmp_path, "k"))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+PACKER = """
+import os, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from harness.corpus import Document
+from harness.rows import Cache
+from harness.text import pack
+
+folder, how = Path(sys.argv[1]), sys.argv[2]
+
+class Letters:  # a tokenizer that takes no seconds to import
+    bos_token_id, eos_token_id = None, 0
+    def get_vocab(self):
+        return {chr(code): code for code in range(128)}
+    def __call__(self, texts, **_):
+        return SimpleNamespace(input_ids=[[ord(letter) for letter in text] for text in texts])
+
+def documents():
+    (folder / f"read-by-{os.getpid()}").touch()
+    for number in range(600):
+        yield Document(str(number), f"{number} is a number and the river runs by the old town")
+        if how == "killed" and number == 400:
+            os.kill(os.getpid(), 9)
+        time.sleep(0.001)
+
+if how == "limited":
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    rows = pack(Letters(), documents(), 8, Cache(folder / "rows", "medical/notes"))
+except OSError as error:
+    print(error)
+else:
+    print(len(rows), int(rows.array.sum()))
+"""
+
+
+def packing(folder: Path, how: str) -> Any:
+    return subprocess.Popen([sys.executable, "-c", PACKER, str(folder), how], stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_pack_the_same_at_once_pack_it_once(tmp_path: Path) -> None:
+    """Whoever was first; one that was killed on the way is nobody, and leaves nothing behind that stays."""
+    assert packing(tmp_path, "killed").wait(60) == -9
+    assert len(list((tmp_path / "rows").glob(".*.tmp"))) == 1
+    (read,) = tmp_path.glob("read-by-*")
+    read.unlink()
+    both = [packing(tmp_path, "whole") for _ in range(2)]
+    said = [process.communicate(timeout=60)[0] for process in both]
+    assert said[0] == said[1] != ""
+    assert len(list(tmp_path.glob("read-by-*"))) == 1
+    assert sorted(path.suffix for path in (tmp_path / "rows").iterdir()) == [".json", ".lock", ".tokens"]
+
+
+def test_a_disk_that_is_full_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    """The same packing with room for it gives the rows."""
+    said = packing(tmp_path, "limited").communicate(timeout=60)[0]
+    assert "cannot be written: [Errno 27] File too large" in said
+    assert [path.suffix for path in (tmp_path / "rows").iterdir()] == [".lock"]
+    assert packing(tmp_path, "whole").communicate(timeout=60)[0].split()[0] == "3811"
+
+
+def test_another_tokenizer_in_the_same_folder_is_another_table(tmp_path: Path) -> None:
+    """A tokenizer goes by what it does, and not by where it lies."""
+    for texts in (TEXTS, ["zebra zebra zebra"] * 9):
+        train_tokenizer(texts * 3, 300).save_pretrained(tmp_path / "tokenizer")
+        known = AutoTokenizer.from_pretrained(tmp_path / "tokenizer")
+        found = pack(known, documents(TEXTS), 4, Cache(tmp_path / "rows", "k"))
+        assert found.array.tolist() == pack(known, documents(TEXTS), 4).array.tolist()
+    assert len(list((tmp_path / "rows").glob("*.tokens"))) == 2
 
 
 def test_an_empty_table_is_stored_too(tokenizer: Any, tmp_path: Path) -> None:
