@@ -71,19 +71,20 @@ def _option(help_: str) -> Any:
 
 
 FLAGS = """
-    strategies model new old task reference instruct suites mirrors seeds tokens epochs batch length learning_rate
+    strategies model new old task split_seed reference instruct suites mirrors seeds tokens epochs batch length learning_rate
     micro_batch precision weights optimizer attention document_mask gradient_checkpointing reference_weights
     offload_reference compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
     equal controls limit items milestones trackers prompts plugin output
-    allow_code_execution dry_run
+    allow_code_execution show_text dry_run
 """
 """The settings that are flags of `harness run`, in their order; a plan file takes all settings."""
 KINDS: dict[Any, str] = {
-    int: "seeds batch length keep_checkpoints limit",
+    int: "split_seed seeds batch length keep_checkpoints limit",
     float: "epochs learning_rate",
     bool: (
-        "document_mask gradient_checkpointing offload_reference compile liger keep_best milestones allow_code_execution dry_run"
+        "document_mask gradient_checkpointing offload_reference compile liger keep_best milestones allow_code_execution "
+        "show_text dry_run"
     ),
     list[str]: "plugin",
 }
@@ -123,10 +124,10 @@ def run(
 
     with heeded():
         asked = ask(plan, {name: value for name, value in typed.items() if value not in (None, [])})
-        ready = resolve(asked)
+        ready = resolve(asked, say)
         _say_plan(ready, asked)
         if not asked.dry_run:
-            _run(ready)
+            _run(ready, asked.show_text)
 
 
 def _fail_early(typed: dict[str, Any]) -> None:
@@ -149,7 +150,7 @@ def _say_plan(ready: "Ready", asked: "Settings") -> None:
         say(line)
 
 
-def _run(ready: "Ready") -> None:
+def _run(ready: "Ready", shown: bool) -> None:
     from rich.console import Console
 
     from harness.run import run as run_plan
@@ -157,7 +158,7 @@ def _run(ready: "Ready") -> None:
 
     with Terminal(Console()) as watch:
         failed = run_plan(ready, command(), watch)
-    end(ready.folder, failed, "trial")
+    end(ready.folder, failed, "trial", shown)
 
 
 app.command()(cli_score.score)
@@ -165,9 +166,12 @@ app.command()(cli_prepare.prepare)
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder")],
+    show_text: Annotated[bool, typer.Option("--show-text", help="with the sensitive texts that the run kept")] = False,
+) -> None:
     """Build the page of a run folder anew; a run that is not finished has a page too."""
-    say(f"page: {page(folder)}")
+    say(f"page: {page(folder, show_text)}")
 
 
 @app.command()
@@ -210,7 +214,7 @@ def fisher(
 
 
 @app.command("list")
-def list_(kind: Annotated[str, typer.Argument(help="strategies, suites, corpora or models")]) -> None:
+def list_(kind: Annotated[str, typer.Argument(help="strategies, suites, corpora, models, filters or recipes")]) -> None:
     """What is registered, a line each."""
     from harness.describe import lines
 
@@ -218,7 +222,9 @@ def list_(kind: Annotated[str, typer.Argument(help="strategies, suites, corpora 
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="a strategy, suite, corpus or model; or `defaults`")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="a strategy, suite, corpus, model, filter or recipe; or `defaults`")],
+) -> None:
     """One of them in full; `harness show defaults` prints every default with its source."""
     from harness.describe import page
 

@@ -39,6 +39,7 @@ def score(
     allow_code_execution: Annotated[
         bool, typer.Option("--allow-code-execution", help="run what models wrote, without network or files (humaneval, mbpp)")
     ] = False,
+    show_text: Annotated[bool, typer.Option("--show-text", help="keep and show the texts of sensitive suites")] = False,
     output: Annotated[Path | None, _option("run folder")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done and what it costs; score nothing")] = False,
 ) -> None:
@@ -52,7 +53,7 @@ def score(
                 raise InputError(
                     "--lm-eval-samples brings rows that are scored already; leave models, manifest, limit and dry run out"
                 )
-            _import(tuple(lm_eval_samples), base, suites, output)
+            _import(tuple(lm_eval_samples), base, suites, output, show_text)
         elif base is None and (manifest or len(models or ()) != 1):
             raise InputError("say with --base which model they were trained from: every difference is taken against it")
         else:
@@ -67,15 +68,16 @@ def score(
                 output,
                 trust_remote_code,
                 allow_code_execution,
+                show_text,
             )
             _score(given, dry_run)
 
 
-def _import(folders: tuple[Path, ...], base: str | None, suites: str | None, output: Path | None) -> None:
+def _import(folders: tuple[Path, ...], base: str | None, suites: str | None, output: Path | None, shown: bool) -> None:
     from harness.imported import take
 
-    folder = take(folders, base, suites, output, command())
-    end(folder, [], "model")
+    folder = take(folders, base, suites, output, command(), shown)
+    end(folder, [], "model", shown)
 
 
 def _score(words: "Words", dry_run: bool) -> None:
@@ -99,4 +101,4 @@ def _score(words: "Words", dry_run: bool) -> None:
     if not dry_run:
         with Terminal(Console()) as watch:
             failed = run(one, command(), watch)
-        end(one.folder, failed, "model")
+        end(one.folder, failed, "model", words.show_text)

@@ -13,6 +13,7 @@ from harness.model import Base, count_parameters, identity, load_tokenizer, loca
 from harness.plan import Arm, Part, Trial
 from harness.settings import settings
 from harness.tables import Scoring
+from harness.withheld import guarded
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Words:
     output: Path | None = None
     code: bool = False
     programs: bool = False
+    show_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def compare(words: Words) -> Comparison:
         elsewhere.refuse_unpinned(word)
     given = {"model": words.base, "suites": words.suites, "mirrors": words.mirrors, "limit": words.limit}
     asked = settings(given | {"allow_code_execution": words.programs}, "harness score")
-    suites = lookup.named(asked, [model.word for model in models])
+    suites = guarded(lookup.named(asked, [model.word for model in models]), (), words.show_text)
     base = locate(words.base)
     code = words.code and elsewhere.carries_code(elsewhere.place(words.base, words.code))
     base = replace(base, digest=identity(base.folder, code=True)) if code else base

@@ -22,6 +22,7 @@ from harness.resolve import Ready
 from harness.score_rows import Scored
 from harness.score_state import quiet
 from harness.score_tasks import build, subset
+from harness.sources import parts
 from harness.suite import Suite, Task
 from harness.tables import kept
 
@@ -42,8 +43,7 @@ class Source:
 
 def keep(ready: Ready, show: Show) -> None:
     """Write contamination.parquet where it is not as it should be; `show` hears of megabytes read, and of how many in all."""
-    facts = ready.plan.sources
-    sources = {name: Source(ready.corpora[name], each["documents"], each["bytes"]) for name, each in facts.items()}
+    sources = dict(_sources(ready))
     with quiet():
         asked = list(items(ready.suites, ready.limit))
     marked = _marked(asked)
@@ -57,9 +57,17 @@ def keep(ready: Ready, show: Show) -> None:
             path = cache() / "contamination" / f"{keys[name]}.parquet"
             _store(path, keys[name], partial(_look, overlap, source, show))
             found.append(read_table(path).assign(source=name))
-        return pd.concat(found)[list(CONTAMINATION_COLUMNS)].astype(CONTAMINATION_COLUMNS)
+        return pd.concat(found).reindex(columns=list(CONTAMINATION_COLUMNS)).astype(CONTAMINATION_COLUMNS)
 
     _store(ready.folder / CONTAMINATION, digest(keys), make)
+
+
+def _sources(ready: Ready) -> Iterator[tuple[str, Source]]:
+    """Every text of the plan by its part in it; of several that are mixed, each with its own name behind."""
+    for role, facts in ready.plan.sources.items():
+        for corpus, each in zip(parts(ready.corpora[role]), facts.get("parts", [facts]), strict=True):
+            name = f"{role}: {corpus.name}" if "parts" in facts else role
+            yield name, Source(corpus, each["documents"], each["bytes"])
 
 
 def _look(overlap: Overlap, source: Source, show: Show) -> "pd.DataFrame":

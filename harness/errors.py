@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from harness.hiding import hidden
+from harness.hiding import hidden, quotes
 
 
 class HarnessError(Exception):
@@ -42,6 +42,8 @@ LONGEST = 600
 
 def said(error: BaseException) -> str:
     """Kind and words of somebody else's exception, on one line, short, and without what a terminal would obey."""
+    if not quotes():
+        return f"{type(error).__name__} (its words may quote sensitive text, and are withheld; --show-text shows them)"
     try:
         words = str(error)
     except Exception as other:  # a plugin may fail in any way

@@ -57,12 +57,12 @@ def _tallies(study: Study) -> Iterator[Tally]:
     rows = {str(task): found for task, found in study.record.contamination.groupby("task", sort=False)}
     for task, sample in study.samples.items():
         if task in rows:
-            found = rows[task][rows[task]["item"].isin(sample.items)]
-            judged = found[found["n"] > 0]
-            marked = frozenset(map(str, judged["item"][flagged(judged)]))
-            copied = judged["item"][judged["share"] >= COPIED].nunique()
-            largest = float(judged["share"].max()) if len(judged) else 0.0
-            yield Tally(task, len(sample.items), judged["item"].nunique(), marked, copied, largest)
+            found = rows[task]
+            judged = found.loc[found["item"].isin(sample.items) & (found["n"] > 0)]
+            items, shares = judged["item"].to_numpy(str), judged["share"].to_numpy(float)
+            marked = frozenset(map(str, items[flagged(judged).to_numpy(bool)]))
+            copied = len(set(items[shares >= COPIED]))
+            yield Tally(task, len(sample.items), len(set(items)), marked, copied, float(shares.max(initial=0.0)))
 
 
 def clean(study: Study) -> Study | None:

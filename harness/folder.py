@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.corpus import Corpus
 from harness.errors import InputError, RecordError
 from harness.files import read_json
 from harness.plan import Trial
 from harness.record import read_plan
 from harness.resolve import Ready
+from harness.sources import parts as parts_of
 from harness.strategy import overrides, parts
 from harness.suite import Suite
 
@@ -28,7 +30,7 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         "arms": [arm.name for arm in plan.arms],
         "seeds": list(plan.seeds),
         "base": dict(plan.base),
-        "sources": {name: {**source, **_told(ready, name)} for name, source in plan.sources.items()},
+        "sources": {name: _source(source, ready.corpora[name]) for name, source in plan.sources.items()},
         "budget": {key: value for key, value in asdict(plan.budget).items() if key != "engine"},
         "engine": asdict(plan.budget.engine),
         "strategies": {
@@ -43,14 +45,16 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         "versions": dict(plan.versions),
         "micro_batch": plan.micro_batch,
         "plugins": list(plan.plugins),
-        "options": {key: value for key, value in plan.options.items() if value},
+        "options": {key: value for key, value in plan.options.items() if value and key != "show_text"},
     }
 
 
-def _told(ready: Ready, source: str) -> dict[str, str]:
-    """What a reader is told of a text and no result depends on."""
-    corpus = ready.corpora[source]
-    return {"about": corpus.about, "licence": corpus.licence}
+def _source(facts: Mapping[str, Any], corpus: Corpus) -> dict[str, Any]:
+    """What is stored of a text: with what a reader is told of it and no result depends on."""
+    found = {**facts, "about": corpus.about, "licence": corpus.licence}
+    if "parts" in facts:
+        found["parts"] = [_source(each, part) for each, part in zip(facts["parts"], parts_of(corpus), strict=True)]
+    return found
 
 
 def described(suites: Iterable[Suite]) -> dict[str, Any]:
@@ -65,6 +69,7 @@ def described(suites: Iterable[Suite]) -> dict[str, Any]:
             "source": task.source,
             "higher_is_better": task.higher_is_better,
             "about": task.about,
+            "sensitive": suite.sensitive or task.sensitive,
         }
         for suite in suites
         for task in suite.tasks
@@ -74,6 +79,7 @@ def described(suites: Iterable[Suite]) -> dict[str, Any]:
         "tasks": tasks,
         "suite_notes": {suite.name: suite.note for suite in suites if suite.note},
         "sensitive": [suite.name for suite in suites if suite.sensitive],
+        "shown": any(suite.shown for suite in suites),
     }
 
 

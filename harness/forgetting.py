@@ -58,11 +58,13 @@ class Study:
 
     split    the items that are read where the plan keeps some for choosing; else all are read
     without  (task, item) of items that are left out
+    shown    whether sensitive texts that the run kept may be told
     """
 
     record: Record
     split: Literal["test", "validation"] = "test"
     without: frozenset[tuple[str, str]] = frozenset()
+    shown: bool = False
 
     @property
     def control(self) -> str:

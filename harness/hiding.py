@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "***"
+_quotes = True
 _IN_ADDRESSES = re.compile(r"(?<=://)[^/\s'\"]+@")
 _TOKENS = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _NAMES = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|(API|ACCESS|PRIVATE)_KEY)$")
@@ -28,3 +29,14 @@ def hidden_in(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {hidden_in(key): hidden_in(one) for key, one in value.items()}
     return [hidden_in(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def quote(allowed: bool) -> None:
+    """Whether the words of other people's errors may be repeated: they may quote what is read, which may be sensitive."""
+    global _quotes
+    _quotes = allowed
+
+
+def quotes() -> bool:
+    """Whether they may."""
+    return _quotes

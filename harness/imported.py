@@ -16,6 +16,7 @@ from harness.gathered import NO_CONTROL, plan_of, settle, trial_folder, versions
 from harness.plan import digest, file_digest
 from harness.record import SCORE_COLUMNS, write_plan
 from harness.suite import Suite, Task
+from harness.withheld import guarded
 
 OWN = "lm_eval"
 """The suite of tasks that no given suite file names."""
@@ -35,10 +36,12 @@ class Logged:
         return digest({task: file_digest(path) for task, path in self.files.items()})
 
 
-def take(folders: Sequence[Path], base: str | None, suites: str | None, output: Path | None, command: str) -> Path:
-    """Import samples of a base and of models made from it: the run folder."""
+def take(
+    folders: Sequence[Path], base: str | None, suites: str | None, output: Path | None, command: str, shown: bool = False
+) -> Path:
+    """Import samples of a base and of models made from it: the run folder; `shown`: with the texts of sensitive suites."""
     before, models = _parted(folders, base)
-    chosen = _suites(before, suites)
+    chosen = guarded(_suites(before, suites), (), shown)
     tables = {model.name: _tables(model, chosen) for model in (before, *models)}
     for model in models:
         _refuse_others(before, model, tables)

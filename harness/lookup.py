@@ -1,6 +1,7 @@
 """From words to what they name: corpora and their packed rows, suites, other models, prompts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from harness.corpus import Corpus, Split
 from harness.errors import InputError
 from harness.files import cache
 from harness.model import Base, load_tokenizer, locate, shapes
-from harness.settings import Settings
+from harness.settings import BUILT_IN, Settings
 from harness.strategy import NEW, OLD, TASK
 from harness.suite import Suite
-from harness.texts import asked_of_hub, find_corpus
+from harness.texts import asked_of_hub, find_corpus, registered
 
 TEXT = "text"
 
@@ -25,18 +26,51 @@ def corpora(asked: Settings) -> dict[str, Corpus]:
         raise InputError(
             "there is no text to learn; give it with --new (a file, a folder, a hub dataset or a registered corpus)"
         )
-    return {name: find_source(name, typed) for name in (NEW, OLD, TASK) if (typed := getattr(asked, name))}
+    seed = BUILT_IN["split_seed"][0] if asked.split_seed is None else asked.split_seed
+    return {name: find_source(name, typed, seed) for name in (NEW, OLD, TASK) if (typed := getattr(asked, name))}
 
 
-def find_source(name: str, typed: sources.Typed) -> Corpus:
+def find_source(name: str, typed: sources.Typed, seed: int) -> Corpus:
     """The text of a source, of one corpus or of several."""
     words, shares = sources.read(name, typed)
-    return sources.mixed(name, [find_corpus(word) for word in words], shares)
+    return sources.mixed(name, [find_corpus(word, seed) for word in words], shares)
 
 
-def pack_all(tokenizer: Any, found: Mapping[str, Corpus], length: int, tokens: int | None, known: Borders) -> dict[str, Any]:
-    """The training rows of every source."""
-    return {name: _table(name, tokenizer, corpus, length, tokens, known) for name, corpus in found.items()}
+def read_how(found: Mapping[str, Corpus]) -> list[str]:
+    """What a reader must know of how texts were read."""
+    return list(dict.fromkeys(note for corpus in found.values() for one in sources.parts(corpus) for note in one.notes))
+
+
+def row_length(asked: Settings, base: Base, config: Any) -> int:
+    """Tokens of a row: as asked, if the base (its text configuration) was built for it."""
+    context = int(getattr(config, "max_position_embeddings", None) or 2048)
+    length = asked.length or min(BUILT_IN["length"][0], context)
+    if length > context:
+        raise InputError(f"rows of {length} tokens are longer than the {context} that {base.name} was built for; give --length")
+    return length
+
+
+def pack_all(asked: Settings, tokenizer: Any, found: Mapping[str, Corpus], length: int, known: Borders) -> dict[str, Any]:
+    """The training rows of every source; of a stream as many as a training reads."""
+    tables, tokens = dict[str, Any](), asked.tokens
+    for name in sorted(found, key=lambda name: name != NEW):
+        if name == NEW and tokens is None and asked.epochs is None:
+            _refuse_endless(found[name])
+        tables[name] = _table(name, tokenizer, found[name], length, tokens, known)
+        if tokens is None and name == NEW:
+            tokens = trained(asked, tables[name])
+    return {name: tables[name] for name in found}
+
+
+def trained(asked: Settings, table: Any) -> int:
+    """Tokens that an arm trains on: as asked, or passes over the new text."""
+    return asked.tokens or int(table.facts.tokens * (asked.epochs or BUILT_IN["epochs"][0]))
+
+
+def _refuse_endless(corpus: Corpus) -> None:
+    """Refuse to read a stream to an end that may be terabytes away."""
+    if streamed := next((one.name for one in sources.parts(corpus) if one.key.startswith("hub:")), None):
+        raise InputError(f"{streamed} is streamed; say how much of it is read, as in --tokens 100M, or all with --epochs 1")
 
 
 def _table(name: str, tokenizer: Any, corpus: Corpus, length: int, tokens: int | None, known: Borders) -> Any:
@@ -90,10 +124,10 @@ def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:
 def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> tuple[tuple[Suite, ...], list[str]]:
     """The suites of a plan, and what to say of them; text that is not registered brings its own held-out documents."""
     notes = told(made)
-    brought = any(word not in registry.installed("corpora") for word in sources.words(asked.new))
+    brought = any(not isinstance(registered(word), Corpus) for word in sources.words(asked.new))
     if brought or not asked.suites or TEXT in asked.suites:
         _refuse_untestable(asked, found)
-        made.append(heldout(found))
+        made.append(replace(heldout(found), shown=asked.show_text))
     if not any(task.measures == "keep" and task.source == "other" for suite in made for task in suite.tasks):
         notes.append(
             "no suite measures keeping on text or tasks of another source than the old text, so forgetting cannot be claimed; "
@@ -136,9 +170,9 @@ def _doubled(names: Sequence[str]) -> str | None:
 
 def _refuse_untestable(asked: Settings, found: Mapping[str, Corpus]) -> None:
     """Refuse text of which nothing can be held out."""
-    typed = {name: sources.words(getattr(asked, name)) for name in (NEW, OLD) if name in found}
-    for name, words in typed.items():
-        for word, one in zip(words, sources.parts(found[name]), strict=True):
+    for name in (NEW, OLD):
+        parts = sources.parts(found[name]) if name in found else ()
+        for word, one in zip(sources.words(getattr(asked, name)) or [part.name for part in parts], parts, strict=True):
             if next(iter(one.read("test")), None) is None:
                 raise InputError(f"--{name} {word} has too few documents to hold one out for scoring; give three at least")
 

@@ -81,7 +81,7 @@ CONTAMINATION_COLUMNS: dict[str, str] = {
     "suite": "str",
     "task": "str",
     "item": "str",
-    "source": "str",  # of the plan: new, old, task
+    "source": "str",  # of the plan: new, old, task; of several texts that are mixed, `new: name`
     "words": "int64",  # of question and answer
     "n": "int64",  # words of an n-gram; 0: the item is too short to be judged
     "share": "float64",  # of its n-grams that the source holds; not a number where it is too short

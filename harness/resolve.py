@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import fitting, lookup, plugins, registry
+from harness import fitting, lookup, old_text, plugins, registry
 from harness.arms import broken, gather, rate, sound
 from harness.borders import Borders, borders
 from harness.code import code
@@ -28,6 +28,7 @@ from harness.spending import decide, updates
 from harness.strategy import NEW, Strategy, parameters, parts
 from harness.suite import Suite
 from harness.trackers import check_trackers
+from harness.withheld import guarded
 
 if TYPE_CHECKING:
     from harness.reader import Setting
@@ -65,8 +66,8 @@ class Found:
     others: Mapping[str, Base]
 
 
-def resolve(asked: Settings) -> Ready:
-    """Everything looked up, checked and decided."""
+def resolve(asked: Settings, say: Callable[[str], None] | None = None) -> Ready:
+    """Everything looked up, checked and decided; `say` hears of what takes its time."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a run is one process for now, and this is one of several; start it without a launcher")
     scored, scored_note = scored_at(asked)
@@ -77,7 +78,9 @@ def resolve(asked: Settings) -> Ready:
     prompts = lookup.prompts(asked)
     named = lookup.named(asked)
     base, corpora = locate(asked.model or ""), lookup.corpora(asked)
-    suites, suite_notes = lookup.suites(asked, corpora, named)
+    folder = old_text.folder(asked, base, corpora[NEW])
+    corpora = old_text.with_old(asked, base, corpora, arms.strategies, say or (lambda sentence: None))
+    suites, suite_notes = lookup.suites(asked, corpora, guarded(named, corpora.values(), asked.show_text))
     found, length = load(asked, base, corpora)
     budget, budget_notes = decide(asked, base, epoch(found.tables[NEW]), length)
     budget_notes += read_notes(found, budget)
@@ -86,7 +89,6 @@ def resolve(asked: Settings) -> Ready:
     steps, equal_note = updates(arms, budget, equal)
     budgets = {name: replace(budget, steps=own) for name, own in steps.items()}
     arms = replace(arms, strategies=check_fits(arms.strategies, base, found.config, budgets))
-    folder = Path(asked.output or f"runs/{Path(base.name).name}-{Path(corpora[NEW].name).name}")
     looked = BUILT_IN["milestones"][0] if asked.milestones is None else asked.milestones
     short = foreseen(suites, budget, asked.limit) if looked else []
     setting, described = _setting(asked, budget, found, folder), _base(found)
@@ -116,10 +118,11 @@ def resolve(asked: Settings) -> Ready:
             "keep_weights": asked.keep_weights,
             "scored_at": scored,
             "on_nan": asked.on_nan,
+            "show_text": asked.show_text,
         },
         notes=(
-            *(*arms.notes, *broken(arms.strategies), *suite_notes, *budget_notes, *rows_note, equal_note, *scored_note),
-            *(*few_checkpoints(asked, steps), *short),
+            *(*arms.notes, *broken(arms.strategies), *lookup.read_how(corpora), *suite_notes, *budget_notes, *rows_note),
+            *(equal_note, *scored_note, *few_checkpoints(asked, steps), *short),
         ),
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
     )
@@ -137,12 +140,9 @@ def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Fo
     text = config.get_text_config()
     if (largest := max(tokenizer.get_vocab().values())) >= text.vocab_size:
         raise InputError(f"{base.name} has {text.vocab_size} embeddings, and its tokenizer makes the token {largest}")
-    context = int(getattr(text, "max_position_embeddings", None) or 2048)
-    length = asked.length or min(BUILT_IN["length"][0], context)
-    if length > context:
-        raise InputError(f"rows of {length} tokens are longer than the {context} that {base.name} was built for; give --length")
+    length = lookup.row_length(asked, base, text)
     known = borders(tokenizer, base.facts)
-    tables = lookup.pack_all(tokenizer, corpora, length, asked.tokens, known)
+    tables = lookup.pack_all(asked, tokenizer, corpora, length, known)
     return Found(base, tokenizer, known, config, corpora, tables, lookup.other_models(asked, base, tokenizer)), length
 
 
@@ -220,6 +220,7 @@ def _source(corpus: Corpus, table: Any) -> dict[str, Any]:
         "tokens": facts.tokens,
         "bytes": facts.bytes,
         "sensitive": corpus.sensitive,
+        **({"word": corpus.word} if corpus.word else {}),
     }
     if not isinstance(corpus, Mixed):
         return described

@@ -28,7 +28,7 @@ BESIDE = {"about", "chance", "measures", "source", "documents", "folder", "items
 """Of a task: what a reader is told of its rows, and what is keyed by its contents."""
 UNSEEN = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 """Of a model's configuration: where it lay and who wrote it."""
-MAKERS = ("borders.py", "packing.py", "head.py", "objective.py", "chunked.py", "sandbox.py", "jail.py")
+MAKERS = ("withheld.py", "borders.py", "packing.py", "head.py", "objective.py", "chunked.py", "sandbox.py", "jail.py")
 """What makes rows beside the files named score*: a change of one is another score."""
 PIECE = 2**24
 """Elements of a tensor that are read at once."""
@@ -38,7 +38,7 @@ _defined: dict[int, str] = {}
 def suite_key(suite: Suite) -> str:
     """sha256 of what rows depend on in a suite: its key, every task's definition, code and documents, bytes of local files."""
     with quiet():
-        return digest([suite.name, suite.key, suite.sensitive, [_definition(task) for task in suite.tasks]])
+        return digest([suite.name, suite.key, suite.sensitive, suite.shown, [_definition(task) for task in suite.tasks]])
 
 
 def _definition(task: Task) -> str:

@@ -4,15 +4,18 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.score_code import answered
 from harness.suite import MEMBER, Suite, Task
+from harness.withheld import keyed, secret, withheld
 
 PROMPT, OPTION = 2000, 300  # characters that are stored
 VALIDATION = 0.2
 """Share of the clusters that may be chosen on, in a task without a validation set of its own."""
+HASHES = ("document_hash", "prompt_hash", "target_hash")
 Row = dict[str, Any]
 
 
@@ -23,6 +26,7 @@ class Scored:
     leaf       lm-eval's name: the task's own, or a member's where the task is a group
     built      lm-eval's task object
     predicted  arguments of a request -> its scored tokens
+    key        of digests of sensitive text; "": made of the task's documents
     """
 
     suite: Suite
@@ -30,6 +34,7 @@ class Scored:
     leaf: str
     built: Any
     predicted: Mapping[tuple[str, ...], int]
+    key: str = ""
 
     def rows(self, samples: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
         """A row a sample; where a task has several filters, the task's own counts, else the first."""
@@ -47,9 +52,7 @@ class Scored:
         if bad:
             raise HarnessError(f"task {self.leaf}, item {item}: the model gave {bad[0]}; its weights are broken")
         self._refuse_scale(answers["value"], item)
-        if self.suite.sensitive or self.task.sensitive:
-            answers |= {"prompt": "", "options": []}
-        return {
+        row = {
             "suite": self.suite.name,
             "task": self.task.name,
             "item": item,
@@ -59,6 +62,23 @@ class Scored:
             "target_hash": sample["target_hash"],
             **answers,
         }
+        return row | self._guarded(sample, row) if self.suite.sensitive or self.task.sensitive else row
+
+    def _guarded(self, sample: Mapping[str, Any], row: Row) -> Row:
+        """What stands otherwise in a row of sensitive text: digests that cannot be guessed; no words, unless they are shown."""
+        item, cluster = row["item"], row["cluster"]
+        found: Row = {name: keyed(f"{item}\0{row[name]}", self._secret) for name in HASHES}
+        if cluster not in (item, self.leaf):  # a field of the document, which may be text
+            found["cluster"] = keyed(cluster, self._secret)[:16]
+        if not self.suite.shown:
+            whole = sample["arguments"][0][0] if row["prompt"] else ""
+            found |= {"prompt": withheld(whole, self._secret), "options": []}
+        return found
+
+    @cached_property
+    def _secret(self) -> str:
+        """What digests of sensitive text are keyed by."""
+        return self.key or secret(self.built.eval_docs)
 
     def _refuse_scale(self, value: float, item: str) -> None:
         """Marks, points and margins of what is kept or gained are those of shares."""

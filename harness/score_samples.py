@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError, InputError, said
-from harness.score_rows import Row, Scored, chosen_option
+from harness.score_rows import HASHES, Row, Scored, chosen_option
 from harness.suite import Suite, Task
+from harness.withheld import secret
 
 FILE = re.compile(r"samples_(.+)_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.jsonl")
 NEEDED = ("doc_id", "doc", "target", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
-HASHES = ("document_hash", "prompt_hash", "target_hash")
 Told = TypeVar("Told")
 MEANS = ("acc", "acc_norm", "exact_match", "bits_per_byte")
 """Metrics that can count where nobody said which does."""
@@ -64,8 +64,9 @@ def rows(suite: Suite, task: Task, path: Path, pool: int | None) -> list[Row]:
         raise InputError(f"{path} has no answers of the filter {first}; it has {', '.join({s['filter'] for s in samples})}")
     task = replace(task, metric=_metric(task, kept[0], path))
     found: list[Row] = []
+    key = secret(sorted(json.dumps(sample["doc"], sort_keys=True) for sample in kept))
     for sample in kept:
-        scored = Scored(suite, task, task.name, Saved(sample, task.metric), {})
+        scored = Scored(suite, task, task.name, Saved(sample, task.metric), {}, key)
         try:
             found += [row | {"split": "test", "pool": pool or len(kept)} for row in scored.rows([sample])]
         except (ValueError, TypeError, LookupError, AttributeError) as error:

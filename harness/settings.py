@@ -106,8 +106,14 @@ class Settings(BaseModel):
         description="text to learn: a registered corpus, a file or folder (path#column), a hub dataset; "
         "several are mixed by tokens: a.jsonl=0.7,b.jsonl=0.3 (without shares: by the tokens of each)",
     )
-    old: Text | None = Field(None, description="text that the base knows, for arms that read it; as --new")
+    old: Text | None = Field(
+        None,
+        description="text that the base knows, for arms that read it; as --new (else the base's own, a web sample, or drawn)",
+    )
     task: Text | None = Field(None, description="text of the task in mind, for arms that select by it or read it; as --new")
+    split_seed: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="seed of the splits that are cut from texts which bring none"
+    )
     reference: str | None = Field(None, description="model that arms compare with; as --model")
     instruct: str | None = Field(None, description="instruction-tuned model made from the base, for `residual`; as --model")
     strategies: Words = Field(("kl", "ewc", "replay"), description="arms, as in kl,ewc:weight=10,replay:share=0.05+kl")
@@ -180,6 +186,9 @@ class Settings(BaseModel):
     )
     trackers: Trackers = Field((), description="who follows the numbers of every training: tensorboard, wandb, trackio")
     prompts: str | None = Field(None, description="file of prompts, one a line, that base and arms complete on the page")
+    show_text: bool = Field(
+        False, description="keep and show sensitive texts; without it they are withheld: item, length and digest stand for them"
+    )
     plugin: Words = Field((), description="Python files with strategies of your own (code: they are run)")
     dry_run: bool = Field(False, description="say what would be done and what it costs; train nothing")
     checkpoint_every: Every | None = Field(
@@ -197,6 +206,7 @@ class Settings(BaseModel):
 
 
 BUILT_IN: dict[str, tuple[Any, str]] = {
+    "split_seed": (0, "validation and test are 2.5 % each, by a hash of this and a document's id, near duplicates together"),
     "epochs": (1.0, "one epoch: repeated text is another experiment"),
     "batch": (256, "256 rows, halved until there are at least 300 steps"),
     "length": (2048, "min(2048, the model's longest context)"),

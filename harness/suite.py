@@ -113,6 +113,7 @@ class Suite:
     prompts     openings that base and arms complete, shown side by side on the page
     key         identifies documents and definitions: a change of either changes it
     sensitive   keeps prompts and answers off pages, exports and trackers
+    shown       and yet keeps them in the rows, because that was asked for
     note        a sentence that the page must carry wherever this suite is shown
     """
 
@@ -122,4 +123,5 @@ class Suite:
     key: str
     prompts: tuple[str, ...] = ()
     sensitive: bool = False
+    shown: bool = False
     note: str = ""

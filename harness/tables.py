@@ -17,6 +17,7 @@ from harness.plan import digest, file_digest
 from harness.resolve import Ready
 from harness.score_cache import recall, remember
 from harness.suite import Suite
+from harness.withheld import reciting, withheld
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,8 @@ Show = Callable[[float, int], None]
 class Scoring:
     """How every model of a run folder is scored, the base and whatever is compared with it.
 
-    length  tokens that a model reads at once; None: what its configuration says, which is the same for all
+    length    tokens that a model reads at once; None: what its configuration says, which is the same for all
+    reciting  what trained models write is withheld, as they may recite sensitive text: the key of its digests; "": it is kept
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Scoring:
     bos: bool | None
     versions: Mapping[str, str]
     length: int | None = None
+    reciting: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -53,19 +56,22 @@ class Scoring:
         """What a suite's rows are made from."""
         from harness.score import score_key
 
-        return score_key(weights, self.tokenizer, suite, self.settings, self.versions)
+        found = score_key(weights, self.tokenizer, suite, self.settings, self.versions)
+        return digest([found, self.reciting]) if self.reciting else found
 
     def completion_key(self, weights: str) -> str:
         """What completions are made from."""
         from harness.text import tokenizer_digest
 
-        return digest([weights, tokenizer_digest(self.tokenizer), self.prompts, self.bos, dict(self.versions)])
+        made = [weights, tokenizer_digest(self.tokenizer), self.prompts, self.bos, dict(self.versions)]
+        return digest([*made, self.reciting] if self.reciting else made)
 
 
 def scoring(ready: Ready) -> Scoring:
     """How a run's models are scored."""
     plan = ready.plan
-    return Scoring(ready.folder, ready.tokenizer, ready.suites, prompts(ready), ready.limit, ready.bos, plan.versions)
+    known = (ready.folder, ready.tokenizer, ready.suites, prompts(ready), ready.limit, ready.bos, plan.versions)
+    return Scoring(*known, reciting="" if plan.options["show_text"] else reciting(ready.corpora.values()))
 
 
 def fill(asked: Scoring, model: "nn.Module", weights: str, folder: Path, show: Show) -> float:
@@ -73,22 +79,37 @@ def fill(asked: Scoring, model: "nn.Module", weights: str, folder: Path, show: S
     from harness.score import complete, score
     from harness.train import device
 
+    recited = "" if folder == asked.folder / "base" else asked.reciting
     with within_memory(f"while {folder.relative_to(asked.folder)} was being scored", SMALLER):
         model = model.to(device())
         for suite in unscored(asked, weights, folder):
 
             def rows(suite: Suite = suite) -> "pd.DataFrame":
-                return score(model, asked.tokenizer, suite, show=show, **asked.settings)
+                return unspoken(score(model, asked.tokenizer, suite, show=show, **asked.settings), recited)
 
             _keep(rows, model, folder / "scores" / f"{suite.name}.parquet", asked.score_key(weights, suite), weights)
         if not _completed(asked, weights, folder):
 
             def said() -> "pd.DataFrame":
-                return complete(model, asked.tokenizer, asked.prompts, bos=asked.bos)
+                return unspoken(complete(model, asked.tokenizer, asked.prompts, bos=asked.bos), recited)
 
             _keep(said, model, folder / "completions.parquet", asked.completion_key(weights), weights)
     notes = [folder / "scores" / f"{suite.name}.json" for suite in asked.suites] + [folder / "completions.json"]
     return sum(read_json(note).get("seconds", 0.0) for note in notes if note.is_file())
+
+
+def unspoken(table: "pd.DataFrame", key: str) -> "pd.DataFrame":
+    """A table of scores or completions in which what the model wrote is withheld, where a key is given."""
+    if key and "completion" in table:
+        return table.assign(completion=[withheld(text, key) for text in table["completion"]])
+    if key:
+        generated = [len(nats) == 0 for nats in table["loglikelihoods"]]
+        said = [
+            [withheld(text, key) for text in options] if wrote else options
+            for options, wrote in zip(table["options"], generated, strict=True)
+        ]
+        return table.assign(options=said)
+    return table
 
 
 def _keep(make: "Callable[[], pd.DataFrame]", model: "nn.Module", path: Path, key: str, weights: str) -> None:

@@ -16,7 +16,7 @@ def section(study: fg.Study) -> Section:
     if elsewhere.is_elsewhere(study):
         return Section("data", question, UNKNOWN)
     blocks: list[Block] = [texts(study)]
-    if len(read(study).rows):
+    if study.arms:
         blocks.append(read(study))
     blocks += [Text(sentence) for sentence in withheld(study)]
     return Section("data", question, overlap.answer(study), (*blocks, *overlap.blocks(study)))
@@ -28,9 +28,15 @@ UNKNOWN = (
 )
 
 
-def sources(study: fg.Study) -> Mapping[str, Mapping[str, Any]]:
-    """The texts of the plan by the part that they play."""
-    return study.record.plan.get("sources") or {}
+def sources(study: fg.Study) -> dict[str, Mapping[str, Any]]:
+    """The texts of the plan by the part that they play; several that are mixed each on its own."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for role, facts in (study.record.plan.get("sources") or {}).items():
+        if "parts" in facts:
+            found |= {f"{role}: {part['name']}": part for part in facts["parts"]}
+        else:
+            found[role] = facts
+    return found
 
 
 def texts(study: fg.Study) -> Table:
@@ -52,36 +58,39 @@ def texts(study: fg.Study) -> Table:
 
 
 def _role(name: str) -> str:
-    part, _, number = name.partition(".")
-    return f"{ROLES.get(part, part)}{f', {number}' if number else ''}"
+    return ROLES.get(name.partition(": ")[0], name)
 
 
 def read(study: fg.Study) -> Table:
-    """What each arm read of every text: tokens, their share, and how often a token was read."""
-    known = sources(study)
-    first = {trial.name: trial for trial in reversed(study.done)}
+    """What each arm read of every text: tokens, their share, how often it was read, and how much of it at all."""
+    first = {trial.name: passed(trial.facts) for trial in reversed(study.done)}
+    names = list(dict.fromkeys([*sources(study), *(name for found in first.values() for name in found)]))
     rows = []
     for arm in study.arms:
-        spent = {name: int(count) for name, count in (first[arm].facts.get("tokens") or {}).items() if count}
-        others = [name for name in spent if name not in known]
-        whole = sum(spent.values()) or 1
-        cells = [_read(spent.get(name, 0), whole, known[name].get("tokens")) for name in known]
-        rows.append((arm, *cells, *([_read(sum(spent[name] for name in others), whole, None)] if any_other(study) else [])))
-    made = ("made by the arm",) if any_other(study) else ()
-    caption = "Tokens that each arm's first training read of every text; below, their share and the passes over the text"
-    return Table(caption, ("arm", *map(_role, known), *made), tuple(rows), wide=True)
+        whole = sum(found["tokens"] for found in first[arm].values()) or 1
+        rows.append((arm, *(_read(first[arm].get(name), whole) for name in names)))
+    caption = (
+        "Tokens that each arm's first training read of every text; below, their share, the passes over the text and the tokens "
+        "of it that were read at all"
+    )
+    return Table(caption, ("arm", *names), tuple(rows), wide=True)
 
 
-def any_other(study: fg.Study) -> bool:
-    """Whether an arm read text that is none of the plan's: what a strategy drew or chose for itself."""
-    return any(set(trial.facts.get("tokens") or {}) - set(sources(study)) for trial in study.done)
+def passed(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a training read, by text; of a text that a strategy made, the tokens alone are known."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for role, tokens in (facts.get("tokens") or {}).items():
+        known = (facts.get("read") or {}).get(role, {"tokens": tokens})
+        found |= {f"{role}: {name}": part for name, part in known["parts"].items()} if "parts" in known else {role: known}
+    return {name: each for name, each in found.items() if each["tokens"]}
 
 
-def _read(tokens: int, whole: int, there: Any) -> str | Cell:
-    if not tokens:
+def _read(found: Mapping[str, Any] | None, whole: int) -> str | Cell:
+    if not found:
         return words.NOTHING
-    passes = [f"{tokens / there:.2g} epochs"] if there else []
-    return Cell(words.count(tokens), under=", ".join([f"{100 * tokens / whole:.0f} %", *passes]))
+    share = f"{100 * found['tokens'] / whole:.0f} %"
+    more = [f"{found['epochs']:.2g} epochs", f"{words.count(found['unique_tokens'])} unique"] if "epochs" in found else []
+    return Cell(words.count(found["tokens"]), under=", ".join([share, *more]))
 
 
 def withheld(study: fg.Study) -> Iterator[str]:
@@ -91,5 +100,5 @@ def withheld(study: fg.Study) -> Iterator[str]:
         listed = words.listing([f"{name} text" for name in kept])
         yield (
             f"The {listed} {'are' if len(kept) > 1 else 'is'} sensitive. A model that was trained on it may recite it: what "
-            "arms write is treated alike, and the weights in the run folder should be kept as the text is."
+            "arms write is kept off pages and rows as the text itself is, and their weights are to be kept as it is."
         )

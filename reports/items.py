@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness import forgetting as fg
 from harness.pairing import Sample
-from reports import words
+from reports import sensitive, words
 from reports.section import Cell, Section, Table
 
 EXAMPLES = 8
@@ -94,7 +94,7 @@ def _lost(study: fg.Study, sample: Sample) -> list[Scored]:
     picks = [i for i in range(len(sample.items)) if sample.before[i] > 0.5 and not right[study.lead][i]]
     shares = {i: sum(bool(flags[i]) for flags in right.values()) / len(right) for i in picks}
     picks = sorted(picks, key=lambda i: (abs(shares[i] - 0.5), i))[:EXAMPLES]
-    kept = study.record.tasks[sample.task]["suite"] in (study.record.plan.get("sensitive") or ())
+    kept = sensitive.hidden(study, sample.task)
     tables = {arm: study.rows[arm, seed][sample.task] for arm, seed in seeds.items()}
     return [
         (place, abs(shares[i] - 0.5), _row(study, sample.task, sample.items[i], tables, kept)) for place, i in enumerate(picks)
@@ -102,11 +102,11 @@ def _lost(study: fg.Study, sample: Sample) -> list[Scored]:
 
 
 def _row(study: fg.Study, task: str, item: str, tables: dict[str, pd.DataFrame], kept: bool) -> tuple[str | Cell, ...]:
-    """A question of the table; `kept`: its suite is kept off pages. Of a task that is, rows hold no words at all."""
+    """A question of the table; `kept`: its words are not to be told, whether rows hold them or not."""
     rows = {arm: table.loc[[item]].to_dict("records")[0] for arm, table in tables.items()}
     asked = next(iter(rows.values()))
     hidden = kept or not (asked["prompt"] or len(asked["options"]))
-    prompt = _hidden(item, str(asked["prompt_hash"])) if hidden else words.short(str(asked["prompt"]))
+    prompt = _hidden(item, asked) if hidden else words.short(str(asked["prompt"]))
     cells = [_given(rows[arm], hidden) if arm in rows else words.NOTHING for arm in study.arms]
     return (task, prompt, _option(asked, asked["answer"], hidden), *cells)
 
@@ -126,6 +126,7 @@ def _option(row: Mapping[Hashable, Any], which: Any, hidden: bool) -> str:
     return words.short(str(options[number]), 60) if named else f"option {number + 1}"
 
 
-def _hidden(item: str, digest: str) -> str:
-    """A question that is kept off the page: its item, and the beginning of its digest."""
-    return f"item {item}, sha256 {digest[:12]}"
+def _hidden(item: str, row: Mapping[Hashable, Any]) -> str:
+    """A question that is kept off the page: its item, and what stands for its words."""
+    prompt = str(row["prompt"])
+    return f"item {item}, {prompt if sensitive.marked(prompt) else 'sha256 ' + str(row['prompt_hash'])[:12]}"

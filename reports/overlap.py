@@ -1,6 +1,6 @@
 """Items that stand in training text: how many of which tasks, the figures without them, and a list of them."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -125,12 +125,9 @@ def _figures(study: fg.Study, sample: Sample) -> list[Cell]:
 def listed(study: fg.Study) -> Table:
     """Flagged items, the largest shares first."""
     rows = study.record.contamination
-    rows = rows[flags.flagged(rows) & rows["task"].isin(list(study.samples))]
+    rows = rows.loc[flags.flagged(rows) & rows["task"].isin(list(study.samples))]
     rows = rows.sort_values(["share", "answer"], ascending=False, kind="stable")
-    shown = tuple(
-        (row.task, words.short(str(row.item), 80), row.source, words.short(str(row.document), 80), *_shares(row))
-        for row in rows.head(LISTED).itertuples()
-    )
+    shown = tuple(_listed(row) for row in rows.head(LISTED).to_dict("records"))
     caption = (
         f"Flagged items: {min(LISTED, len(rows))} of {len(rows)}, an item once a text, with the first document that holds "
         "part of it; all stand in contamination.parquet"
@@ -139,7 +136,8 @@ def listed(study: fg.Study) -> Table:
     return Table(caption, head, shown, words=4, wide=True)
 
 
-def _shares(row: Any) -> tuple[str, ...]:
-    """An item's words, and the shares of it that were found."""
-    shares = (float(getattr(row, name)) for name in ("share", "question", "answer"))
-    return (str(row.words), *(words.NOTHING if pd.isna(s) else f"{100 * s:.0f} %" for s in shares))
+def _listed(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    """A flagged item, where it was found, and the shares of it that were."""
+    shares = (float(row[name]) for name in ("share", "question", "answer"))
+    named = (words.short(str(row[name]), 80) for name in ("task", "item", "source", "document"))
+    return (*named, str(row["words"]), *(words.NOTHING if pd.isna(share) else f"{100 * share:.0f} %" for share in shares))

@@ -27,6 +27,7 @@ from reports import (
     items,
     prompts,
     provenance,
+    sensitive,
     tasks,
     tradeoff,
     training,
@@ -39,10 +40,10 @@ SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, drift, items, training
 TEMPLATE = Path(__file__).parent / "template"
 
 
-def write(folder: Path) -> Path:
-    """Write report.html of a run folder, finished or not, and return its path."""
+def write(folder: Path, shown: bool = False) -> Path:
+    """Write report.html of a run folder, finished or not, and return its path; `shown`: with sensitive texts that it kept."""
     path = folder / "report.html"
-    files.write_text(path, render(Study(record.read(folder))))
+    files.write_text(path, render(Study(record.read(folder), shown=shown)))
     return path
 
 
@@ -55,6 +56,7 @@ def render(study: Study) -> str:
         .render(
             title=title(study),
             status=status(study),
+            notice=sensitive.notice(study),
             facts=facts(study),
             sections=[module.section(study) for module in sections(study)],
             marks=figure.marks(study),

@@ -2,7 +2,7 @@
 
 from harness import forgetting as fg
 from harness.record import Result
-from reports import words
+from reports import sensitive, words
 from reports.section import Completed, Completions, Section
 
 LONGEST = 400
@@ -12,7 +12,8 @@ def section(study: fg.Study) -> Section:
     """Prompts side by side, under each arm's first finished seed."""
     question = "How do the models complete the same words?"
     models = [study.record.base, *first(study)]
-    texts = {model.name: completed(model) for model in models}
+    kept = sensitive.recited(study) and not study.shown
+    texts = {model.name: completed(model, kept and model.arm is not None) for model in models}
     prompts = list(dict.fromkeys(prompt for found in texts.values() for prompt in found))
     if not prompts:
         return Section("prompts", question, "No prompts were completed in this run.")
@@ -20,14 +21,18 @@ def section(study: fg.Study) -> Section:
         Completed(prompt, tuple((name, found[prompt]) for name, found in texts.items() if prompt in found))
         for prompt in prompts
     )
-    return Section("prompts", question, answer(texts, prompts, study), (Completions(shown),))
+    said = KEPT if kept else answer(texts, prompts, study)
+    return Section("prompts", question, said, (Completions(shown),))
 
 
-def completed(model: Result) -> dict[str, str]:
-    """Prompt -> completion, shortened."""
+KEPT = "What arms write is withheld: they were trained on sensitive text, and may recite it."
+
+
+def completed(model: Result, kept: bool) -> dict[str, str]:
+    """Prompt -> completion, shortened; `kept`: what stands for it."""
     rows = model.completions
-    pairs = zip(rows["prompt"], rows["completion"], strict=True)
-    return {str(prompt): words.short(str(text).strip(), LONGEST) for prompt, text in pairs}
+    pairs = zip(rows["prompt"], map(str, rows["completion"]), strict=True)
+    return {str(prompt): words.short(sensitive.unspoken(text) if kept else text.strip(), LONGEST) for prompt, text in pairs}
 
 
 def first(study: fg.Study) -> list[Result]:

@@ -25,7 +25,7 @@ LAYERS = [
     ["folder", "price", "milestones"],
     ["resolve"],
     ["prepare", "prepare_job", "prepare_table"],
-    ["spending", "fitting", "needs", "lookup", "texts", "other_tokens", "elsewhere", "manifest", "keeping", "looks"],
+    ["spending", "fitting", "needs", "old_text", "lookup", "drawn", "texts", "other_tokens", "elsewhere", "manifest", "keeping", "looks"],
     ["testing"],
     ["bench", "pretrain", "arms", "asking"],
     [
@@ -72,6 +72,7 @@ LAYERS = [
         "pairing",
         "statistics",
         "flags",
+        "withheld",
         "contamination",
         "settings",
     ],

@@ -360,7 +360,7 @@ def test_the_readme_s_examples_run(model_folder: Path) -> None:
     model, tokenizer = AutoModelForCausalLM.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
     table = score(model.eval(), tokenizer, suite, length=2048)
     assert table.task.value_counts().to_dict() == {"pubmedqa": 3, "letters": 2, "c4_text": 1}
-    assert set(table.prompt) == {""}, "the suite is sensitive"
+    assert table.prompt.str.fullmatch(r"(\[withheld: .*\])?").all(), "the suite is sensitive"
 
     for name in ("hellaswag_validation.jsonl", "blimp/wh_island.jsonl", "mmlu/test.jsonl", "smollm/config.json"):
         jsonl(Path(name))

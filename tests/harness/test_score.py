@@ -270,7 +270,7 @@ def test_bos_is_a_habit_of_the_base(model: Any) -> None:
 
 def test_a_sensitive_suite_stores_no_words(model: Any, tokenizer: Any) -> None:
     table = score(model, tokenizer, suite(choice(), sensitive=True))
-    assert set(table.prompt) == {""}
+    assert table.prompt.str.fullmatch(r"\[withheld: \d+ characters, [0-9a-f]{12}\]|").all()
     assert all(options == [] for options in table.options)
 
 

@@ -174,7 +174,7 @@ def test_a_folder_without_tasks_is_refused(mine: Path) -> None:
 @pytest.mark.parametrize(("filtered", "value"), [(None, 0.0), ("strict", 0.0), ("loose", 1.0)])
 def test_the_filter_that_counts_is_the_task_s(filtered: str | None, value: float) -> None:
     """lm-eval gives a sample a filter; the first counts where the task names none."""
-    built = SimpleNamespace(OUTPUT_TYPE="generate_until")
+    built = SimpleNamespace(OUTPUT_TYPE="generate_until", eval_docs=[{}])
     task = Task("t", metric="exact_match", filter=filtered)
     hashes = dict.fromkeys(("doc_hash", "prompt_hash", "target_hash"), "x")
     common = {"doc_id": 0, "doc": {}, "arguments": [("question", {})], "resps": [["answer"]], **hashes}
@@ -183,4 +183,5 @@ def test_the_filter_that_counts_is_the_task_s(filtered: str | None, value: float
     assert row["value"] == value
     assert (row["prompt"], row["options"]) == ("question", ["answer"])
     (row,) = Scored(Suite("s", "s", (task,), "s"), replace(task, sensitive=True), "t", built, {}).rows(samples)
-    assert (row["prompt"], row["options"]) == ("", []), "of what is sensitive no words are kept"
+    assert row["prompt"].startswith("[withheld: 8 characters, ")
+    assert row["options"] == [], "of what is sensitive no words are kept"

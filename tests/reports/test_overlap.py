@@ -63,7 +63,7 @@ def test_figures_without_flagged_items_follow_from_the_rows(study: Study, arm: s
         return rows[rows["task"] == task].iloc[HELD if task in ("drugs", "text_stories") else 0 :]
 
     def right(rows: pd.DataFrame, task: str) -> float:
-        return float(of(rows, task)["value"].mean())
+        return float(of(rows, task)["value"].to_numpy().mean())
 
     def bits(rows: pd.DataFrame, task: str) -> float:
         left = of(rows, task)
