@@ -14,20 +14,21 @@ from harness.settings import Settings
 from harness.strategy import OLD, TASK, Strategy, parts
 
 WANTED = {
-    OLD: "old text; give text that the base knows",
     TASK: "the text of a task; give such text",
     "reference": "a reference model; give one that knows such text",
     "instruct": "an instruction-tuned model made from the base; give one",
 }
 PEAK = "peak"
+KNOWN = (OLD, *WANTED, PEAK)
+"""What an arm may need; old text is found where none is given (old_text.py)."""
 
 
 def check_given(asked: Settings, strategies: Mapping[str, Strategy]) -> None:
     """Refuse arms whose text, models or libraries are not there; loads nothing."""
     needs = {name: strategy.needed() for name, strategy in strategies.items()}
     for name, found in needs.items():
-        if unknown := [need for need in found if need not in (*WANTED, PEAK)]:
-            raise InputError(f"{name} needs {unknown[0]!r}, which no plan has; a plan may have {', '.join((*WANTED, PEAK))}")
+        if unknown := [need for need in found if need not in KNOWN]:
+            raise InputError(f"{name} needs {unknown[0]!r}, which no plan has; a plan may have {', '.join(KNOWN)}")
     for need, what in WANTED.items():
         if not getattr(asked, need) and (arms := [name for name, found in needs.items() if need in found]):
             raise InputError(f"{', '.join(arms)} need{'s' * (len(arms) == 1)} {what} with --{need}, or leave it out")

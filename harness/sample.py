@@ -29,14 +29,19 @@ def label(logits: Tensor, drawn: Tensor) -> Tensor:
 @torch.no_grad()
 def sample(model: nn.Module, start: int, rows: int, length: int, seed: int, temperature: float = 1.0) -> Tensor:
     """(rows, length) tokens: `start`, which documents start after, and what softmax(logits / temperature) continues it with."""
-    together = max(FEWEST, min(MOST, TOKENS // length))
-    groups = [
-        _group(model, start, range(first, first + together), length, seed, temperature) for first in range(0, rows, together)
-    ]
+    groups = [group(model, start, of, length, seed, temperature) for of in groups_of(rows, length)]
     return torch.cat(groups)[:rows] if groups else torch.empty(0, length, dtype=torch.int64)
 
 
-def _group(model: nn.Module, start: int, rows: range, length: int, seed: int, temperature: float) -> Tensor:
+def groups_of(rows: int, length: int) -> list[range]:
+    """The rows that go through the model together; the last group is filled up."""
+    together = max(FEWEST, min(MOST, TOKENS // length))
+    return [range(first, first + together) for first in range(0, rows, together)]
+
+
+@torch.no_grad()
+def group(model: nn.Module, start: int, rows: range, length: int, seed: int, temperature: float = 1.0) -> Tensor:
+    """(len(rows), length) tokens of one such group."""
     built: Any = model
     device = next(model.parameters()).device
     drawn = torch.stack([uniform(seed, row, length - 1) for row in rows])  # (rows, length - 1)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FIGURES = ("peak", "floor", "betas", "weight_decay", "bos", "eos", "length", "corpus")
+FIGURES = ("peak", "floor", "betas", "weight_decay", "bos", "eos", "length", "corpus", "text")
 
 
 class Figures(BaseModel):
@@ -23,6 +23,7 @@ class Figures(BaseModel):
     eos            whether they ended with EOS as well, before the BOS of the next
     length         tokens of a pre-training row
     corpus         what was read
+    text           the hub's name of it, or of the largest part of it that is public and needs no code: old text by default
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,7 @@ class Figures(BaseModel):
     eos: bool | None = None
     length: int | None = Field(default=None, gt=0)
     corpus: str | None = None
+    text: str | None = Field(default=None, pattern=r"^hub:[\w.-]+/[\w.-]+(/[\w.-]+)?(#\w+)?$")
 
     @model_validator(mode="after")
     def _floor_below_peak(self) -> "Figures":

@@ -64,8 +64,6 @@ def refused(harness: Type, model_folder: Path, text_file: Path, tmp_path: Path) 
         ("wsd+constant", "wsd and constant cannot be combined: each brings a learning-rate schedule; "
                          "leave one of them out"),
         ("kl,,ewc", "an arm is empty in 'kl,,ewc'; type names separated by single commas, as in kl,ewc,replay"),
-        ("replay", "replay needs old text; give text that the base knows with --old, or leave it out"),
-        ("ewc,kl+replay", "ewc, kl+replay need old text; give text that the base knows with --old, or leave it out"),
     ],
 )  # fmt: skip
 def test_an_arm_that_cannot_be_meant(arms: str, sentence: str, refused: Callable[..., str]) -> None:

@@ -74,7 +74,6 @@ def refused(typed: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Refus
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
-        ("old", "needs old text; give text that the base knows with --old, or leave it out"),
         ("task", "needs the text of a task; give such text with --task, or leave it out"),
         ("reference", "needs a reference model; give one that knows such text with --reference, or leave it out"),
         ("instruct", "needs an instruction-tuned model made from the base; give one with --instruct, or leave it out"),
