@@ -6,7 +6,7 @@ export TOKENIZERS_PARALLELISM := false
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope
 
-.PHONY: run test slow check bench bench-train bench-score validate clean
+.PHONY: run test slow check bench bench-train bench-score bench-prepare validate clean
 
 run: .venv/installed
 	$(BIN)/harness run --strategies kl,ewc,replay
@@ -38,6 +38,10 @@ bench-train: .venv/installed-test
 # Scoring beside lm-eval's HFLM, on local files of its tasks: docs/scoring.md.
 bench-score: .venv/installed-test
 	$(BIN)/python benchmarks/score.py $(DATA) $(TOKENIZER)
+
+# `harness prepare` on 100 MB of text made out of two files: docs/text.md.
+bench-prepare: .venv/installed-test
+	$(BIN)/python benchmarks/prepare.py $(MEDICAL) $(CODE)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; type make PYTHON=python3.11")'

@@ -22,7 +22,7 @@ from harness import prepare_work
 from harness.clean import Step
 from harness.duplicates import Index
 from harness.errors import HarnessError, InputError
-from harness.files import owned, read_json, write_facts
+from harness.files import owned, read_json, write_facts, writing
 from harness.formats import Found
 from harness.plan import file_digest
 from harness.prepare_job import Job, Pass, everything, passes
@@ -166,7 +166,9 @@ def _run(job: Job, one: Pass, progress: Progress, watch: Watch) -> None:
             kept.add(made, _scores(scorer, made.rows) if scorer else None)
             watch.step(progress.position)
     folder = progress.place(progress.number)
-    np.save(folder / "keep.npy", _settled(job, one.then, folder, progress))
+    keep = _settled(job, one.then, folder, progress)
+    with writing(folder / "keep.npy") as beside, beside.open("wb") as file:
+        np.save(file, keep)
     progress.next()
 
 

@@ -15,7 +15,7 @@ from harness.prepare_work import Progress
 Array = np.ndarray[Any, Any]
 KINDS = [f"{kind} {where}" for kind in ("exact", "near") for where in ("within", "across")]
 FIELDS = ("taken", "tokens", "changed", "characters")
-HEAD = ("step", "documents in", "taken", "share", "tokens in", "taken", "share")
+HEAD = ("step", "documents in", "taken", "share", "tokens in", "taken", "share", "given, and what else it did")
 
 
 def report(job: Job, progress: Progress, facts: Array) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def _steps(job: Job, progress: Progress, left: dict[str, int]) -> list[dict[str,
     counts, rows, (documents, tokens) = progress.counts, [], (left["documents"], left["tokens"])
     for step in job.recipe.steps:
         of = {field: counts[key] for field in (*FIELDS, *KINDS) if (key := f"{step.name} {field}") in counts}
-        given = {name: value for name, value in step.values.items() if value is not None}
-        row = {"step": step.name, "kind": step.kind, "parameters": given, "documents": documents, "tokens": tokens}
+        row = {"step": step.name, "kind": step.kind, "given": dict(step.given), "parameters": step.values}
+        row |= {"documents": documents, "tokens": tokens}
         row |= {"taken": of.pop("taken", 0), "taken_tokens": of.pop("tokens", 0), **of}
         documents, tokens = documents - row["taken"], tokens - row["taken_tokens"]
         rows.append(row)
@@ -59,22 +59,29 @@ def _steps(job: Job, progress: Progress, left: dict[str, int]) -> list[dict[str,
 
 def markdown(note: dict[str, Any]) -> str:
     """The table as it can be pasted into a page."""
-    lines = [f"| {' | '.join(HEAD)} | of note |", f"|---|{'---:|' * 6}---|"]
-    for row in note["steps"]:
-        figures = (row["documents"], row["taken"], row["tokens"], row["taken_tokens"])
-        lines.append(_line(f"`{row['step']}`", figures, _told(row)))
-    told = "; ".join(f"{source['name']} {source['kept_documents']:,}" for source in note["sources"])
-    kept = note["kept"]
-    lines.append(f"| kept | {kept['documents']:,} |  |  | {kept['tokens']:,} |  |  | {told} |")
+    kept, told = note["kept"], "; ".join(f"{source['name']}: {source['kept_documents']:,}" for source in note["sources"])
+    rows = [HEAD, *(_cells(row) for row in note["steps"])]
+    rows.append(("kept", f"{kept['documents']:,}", "", "", f"{kept['tokens']:,}", "", "", told))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ruler = [f"{'-' * (width - 1)}:" if 0 < i < 7 else "-" * width for i, width in enumerate(widths)]
+    lines = [
+        " | ".join(_padded(i, cell, width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows
+    ]
+    lines = [f"| {line.rstrip()} |" for line in (lines[0], " | ".join(ruler), *lines[1:])]
     marks = ", ".join(f"{count:,} {name}" for name, count in note["marks"].items()) or "none"
     said = f"{note['in']['characters']:,} characters came in; tokens are those of {note['tokenizer']}; marks put in: {marks}."
     return "\n".join([*lines, "", said])
 
 
-def _line(name: str, figures: tuple[int, int, int, int], told: str) -> str:
-    documents, taken, tokens, taken_tokens = figures
-    cells = [f"{documents:,}", f"{taken:,}", _share(taken, documents), f"{tokens:,}", f"{taken_tokens:,}"]
-    return f"| {name} | {' | '.join(cells)} | {_share(taken_tokens, tokens)} | {told} |"
+def _padded(column: int, cell: str, width: int) -> str:
+    """Figures to the right; the last column is as long as it is."""
+    return f"{cell:>{width}}" if 0 < column < 7 else cell if column == 7 else f"{cell:{width}}"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    documents, taken, tokens, taken_tokens = (row[name] for name in ("documents", "taken", "tokens", "taken_tokens"))
+    figures = (f"{documents:,}", f"{taken:,}", _share(taken, documents), f"{tokens:,}", f"{taken_tokens:,}")
+    return (f"`{row['step']}`", *figures, _share(taken_tokens, tokens), _told(row))
 
 
 def _share(part: int, whole: int) -> str:
@@ -83,7 +90,7 @@ def _share(part: int, whole: int) -> str:
 
 def _told(row: dict[str, Any]) -> str:
     """What else is known of a step."""
-    told = [f"{key}={value}" for key, value in row["parameters"].items()]
+    told = [f"{key} {value}" for key, value in row["given"].items()]
     if "changed" in row:
         told.append(f"{row['changed']:,} documents changed, {row['characters']:,} characters fewer")
     told += [f"{row[kind]:,} {kind} sources" for kind in KINDS if row.get(kind)]

@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from harness.crash import crash_point
+from harness.errors import RecordError
 from harness.files import read_json, write_json
 from harness.prepare_pass import EXAMPLES, Made, Row
 
@@ -81,8 +82,12 @@ class Kept:
         self.files = {name: self._opened(name) for name in ("rows.jsonl", "facts", "prints", "scores")}
 
     def _opened(self, name: str) -> IO[bytes]:
-        file = (self.folder / name).open("ab")
-        file.truncate(self.progress.known["lengths"].get(name, 0))
+        file, known = (self.folder / name).open("ab"), self.progress.known["lengths"].get(name, 0)
+        if file.seek(0, os.SEEK_END) < known:
+            raise RecordError(
+                f"{file.name} is shorter than it was; delete {self.progress.folder} and type the same command again"
+            )
+        file.truncate(known)
         file.seek(0, os.SEEK_END)
         return file
 
