@@ -91,6 +91,11 @@ class Published:
         return "/".join(filter(None, self.key))
 
     @property
+    def line(self) -> str:
+        """What `mirrors.yaml` could say of it."""
+        return f"{self.label}: {{train: train.jsonl#{self.text}}}"
+
+    @property
     def columns(self) -> str:
         """Its columns in words."""
         return f"text in {self.text}, " + (f"id in {self.id}" if self.id else "no id")

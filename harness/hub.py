@@ -48,6 +48,11 @@ class Stream:
     def _path(self) -> Path:
         return cache() / "streams" / f"{digest([self.content, splits.WINDOW])}.jsonl"
 
+    @property
+    def begun(self) -> bool:
+        """Whether its first documents are here."""
+        return self._path.with_suffix(".json").is_file()
+
     @cached_property
     def facts(self) -> dict[str, Any]:
         """Names of its splits, and whether its texts must not be shown; its first documents are kept with them."""
@@ -127,6 +132,11 @@ def corpus(of: Published, name: str, typed: str, seed: int) -> Corpus:
     )
 
 
+def known(of: Published) -> bool:
+    """Whether what a run asks of a commit first is here already."""
+    return of.revision is not None and Stream(of, of.revision).begun
+
+
 def newest(of: Published) -> str:
     """The commit that is current now."""
     from huggingface_hub import HfApi, get_token
@@ -139,7 +149,7 @@ def newest(of: Published) -> str:
 
 def mirror(of: Published) -> str:
     """What to type where the hub does not give a dataset."""
-    return f"say in mirrors.yaml where its files lie, as in `datasets: {{{of.label}: {{train: train.jsonl#{of.text}}}}}`"
+    return f"say in mirrors.yaml where its files lie, as in `datasets: {{{of.line}}}`"
 
 
 def _gated(of: Published) -> InputError:

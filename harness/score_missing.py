@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import mirrors
+from harness.corpus import Published
 from harness.errors import HarnessError, InputError, said
 from harness.score_data import kept
 from harness.score_state import quiet
@@ -19,7 +20,7 @@ from harness.score_stock import leaves
 from harness.score_tasks import build
 from harness.suite import Suite, Task
 
-NONE: Mapping[str, str] = {}
+NONE: Mapping[str, Published] = {}
 UNASKED = "not in the cache, and the hub cannot be reached or HF_HUB_OFFLINE is set"
 
 
@@ -32,6 +33,7 @@ class Lack:
     split  of a data set that is scored
     task   that needs it
     why    what the hub or the loader said
+    line   what `mirrors.yaml` could say of it
     """
 
     what: str
@@ -39,10 +41,11 @@ class Lack:
     why: str
     split: str = ""
     task: str = ""
+    line: str = ""
 
 
-def refuse_missing(suites: Iterable[Suite], models: Iterable[str] = (), texts: Mapping[str, str] = NONE) -> None:
-    """Name every model, text and data set that is neither here nor on the hub; texts as typed -> repository."""
+def refuse_missing(suites: Iterable[Suite], models: Iterable[str] = (), texts: Mapping[str, Published] = NONE) -> None:
+    """Name every model, text and data set that is neither here nor on the hub; texts by what was typed."""
     with quiet(), _asked_once():
         found = [*_models(models), *_texts(texts), *(lack for suite in suites for task in suite.tasks for lack in _sets(task))]
     _refuse(found)
@@ -99,9 +102,14 @@ def _refuse(found: list[Lack]) -> None:
         f"{', '.join(_named([lack for lack in found if lack.why == why]))} ({why})"
         for why in dict.fromkeys(lack.why for lack in found)
     ]
+    sets = [
+        lack.line or f"{lack.name.replace(' ', '/')}: {{{lack.split}: file.jsonl}}" for lack in found if lack.what != "model"
+    ]
+    models = [f"{lack.name}: folder" for lack in found if lack.what == "model"]
+    lines = [f"`{key}: {{{named[0]}}}`" for key, named in (("datasets", sets), ("models", models)) if named]
     raise InputError(
         f"what this needs cannot be had: {'; '.join(causes)}. Fetch it once with a network, or say in mirrors.yaml where it "
-        "lies, as in `datasets: {owner/name: {test: file.jsonl}}` and `models: {owner/name: folder}`, or leave it out"
+        f"lies, as in {' and '.join(lines)}, or leave it out"
     )
 
 
@@ -192,10 +200,10 @@ def _models(names: Iterable[str]) -> Iterator[Lack]:
             yield Lack("model", name, why)
 
 
-def _texts(words: Mapping[str, str]) -> Iterator[Lack]:
+def _texts(words: Mapping[str, Published]) -> Iterator[Lack]:
     """Texts of the hub that cannot be read; they are streamed, so a cache does not help."""
     from huggingface_hub import HfApi
 
-    for word, repository in words.items():
-        if why := _why(lambda name=repository: HfApi().dataset_info(name, timeout=20)):
-            yield Lack("text", word, why)
+    for word, of in words.items():
+        if why := _why(lambda name=of.dataset: HfApi().dataset_info(name, timeout=20)):
+            yield Lack("text", word, why, line=of.line)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from harness import mirrors, reading, registry
+from harness import hub, mirrors, reading, registry
 from harness.corpus import Corpus, Published
 from harness.errors import InputError
 
@@ -41,10 +41,10 @@ def registered(word: str) -> Corpus | Published | None:
     return replace(made, revision=match[3] or made.revision, text=match[4] or made.text)
 
 
-def asked_of_hub(word: str) -> str | None:
-    """The hub dataset that a word for text would be read from; None: it is made here, or lies on this machine."""
+def asked_of_hub(word: str) -> Published | None:
+    """What the hub would be asked for by a word for text; None: it is made here, or lies on this machine."""
     made = registered(word)
     found = reading.on_hub(word) if made is None else made
     if not isinstance(found, Published) or found.recipe or mirrors.current().dataset(*found.key):
         return None
-    return found.dataset
+    return None if hub.known(found) else found

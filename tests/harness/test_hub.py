@@ -220,7 +220,8 @@ WORDS: list[tuple[str, str | None]] = [
 
 @pytest.mark.parametrize(("word", "name"), WORDS)
 def test_what_is_asked_of_the_hub_is_known_beforehand(word: str, name: str | None) -> None:
-    assert asked_of_hub(word) == name
+    found = asked_of_hub(word)
+    assert (found and found.dataset) == name
     if name:
         Path("train.jsonl").write_text("")
         Path("mirrors.yaml").write_text(json.dumps({"datasets": {name: {"train": "train.jsonl"}}}))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness import mirrors
+from harness.corpus import Published
 from harness.errors import HarnessError, InputError
 from harness.lookup import find_corpus
 from harness.lookup import named as asked_for
@@ -265,7 +266,11 @@ def test_all_that_is_missing_stands_in_one_sentence(model_folder: Path) -> None:
     write(datasets={"nyu-mll/blimp": {"train": "rows.jsonl"}}, models={"o/here": str(model_folder)})
     tasks = [Task("hellaswag"), Task("blimp"), Task("mmlu"), Task("mmlu_anatomy"), Task("t", text=TEXT)]
     with pytest.raises(InputError) as error:
-        refuse_missing([suite(*tasks)], ["o/model@abc", "o/here", str(model_folder), "world"], {"o/words#body": "o/words"})
+        refuse_missing(
+            [suite(*tasks)],
+            ["o/model@abc", "o/here", str(model_folder), "world"],
+            {"o/words#body": Published("o/words", "", text="body")},
+        )
     text = str(error.value)
     assert (
         "cannot be had: the model o/model@abc, the text o/words#body, the data set Rowan/hellaswag [validation for hellaswag], "
@@ -274,6 +279,9 @@ def test_all_that_is_missing_stands_in_one_sentence(model_folder: Path) -> None:
     ) in text
     assert "blimp" not in text
     assert "o/here" not in text
+    assert text.endswith(
+        "as in `datasets: {o/words: {train: train.jsonl#body}}` and `models: {o/model@abc: folder}`, or leave it out"
+    )
     assert "\n" not in text
 
 

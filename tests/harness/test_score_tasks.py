@@ -113,7 +113,10 @@ def test_a_missing_data_set_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
         prepare(suite(Task("arc_easy")))
     text = str(error.value)
     assert "the data set allenai/ai2_arc ARC-Easy [test for arc_easy] (ConnectionError: Couldn't reach" in text
-    assert "say in mirrors.yaml where it lies, as in `datasets: {owner/name: {test: file.jsonl}}`" in text
+    assert (
+        "say in mirrors.yaml where it lies, as in `datasets: {allenai/ai2_arc/ARC-Easy: {test: file.jsonl}}`, or leave it out"
+        in text
+    )
     assert "\n" not in text
 
 
