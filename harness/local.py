@@ -185,7 +185,8 @@ def _unread(path: Path, read: int, left: Counter[str], aside: int) -> str:
     words = [f"{n} {kind}" for kind, n in common]
     words += [f"{rest} of other kinds"] if (rest := left.total() - sum(n for _, n in common)) else []
     words += [f"{aside} hidden or in {' or '.join(ASIDE)}"] if aside else []
-    return f"{path}: {read} files are read; not read are {', '.join(words)}" if words else ""
+    files = "1 file is" if read == 1 else f"{read} files are"
+    return f"{path}: {files} read; not read are {', '.join(words)}" if words else ""
 
 
 def _splits(folder: Path, names: list[Path]) -> dict[Path, Split]:
