@@ -11,28 +11,23 @@ Names, places and anything that has no form of its own are not found here; see `
 import re
 from collections import Counter
 from collections.abc import Callable
-from datetime import date
-from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from harness.clean import Marked
+from harness.clean_numbers import CARD, IBAN, IP4, IP6, RRN, Found, Match, card, iban, ip4, ip6, is_date, rrn
 
-LONG = re.compile(r"\d(?:[\s.()/~\u2010-\u2015\u2212\uff0d\uff5e-]{0,3}\d){6}")
-LATEST = 2039
-"""The last year of birth that is believed."""
-DASH = r"[-\u2010-\u2015\u2212\uff0d~\uff5e]"
 KEPT = re.compile(
     r"\b10\.\d{4,9}/[\w.()/:;<>-]++"  # DOI
     r"|\b(?:NCT|ISRCTN|ACTRN|CRD|KCT|ChiCTR[-A-Z]*|UMIN|DRKS|PMC|PROSPERO|CTRI/|GSE|GSM|SRR|EudraCT\D{0,9})\s?[\d/-]++"
-    r"|\b(?:PMID|PMCID|ISBN(?:-1[03])?|ISSN|EAN|GTIN|arXiv)\b\s*+(?:no\.?|number)?\s*+[:#]?\s*+[\dXx. -]*+[\dXx]",
+    r"|\b(?:PMID|PMCID|ISBN(?:-1[03])?|ISSN|EAN|GTIN|arXiv)\b\s*+(?:no\.?|number)?\s*+[:#]?\s*+[\dXx](?:[. -]?[\dXx])*+",
     re.IGNORECASE,
 )
 """Numbers of literature, trials and data, which name nobody."""
+LONG = re.compile(r"\d(?:[\s.()/~\u2010-\u2015\u2212\uff0d\uff5e-]{0,3}\d){6}")
+YEARS = re.compile(r"(?:19|20)\d\d\W{1,3}(?:19|20)\d\d")
 EMAIL = re.compile(
     r"(?<![\w.!#$%&*+/=?^`{|}~'-])[\w.!#$%&*+/=?^`{|}~'-]++@(?:[\w-]{1,63}\.)+(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}|[^\W\d_]{2,24})"
 )
-IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}")
-RRN = re.compile(rf"(?<![\d.-])(\d\d)(\d\d)(\d\d)(\s?{DASH}\s?| ?)(\d)(\d{{6}})(?!\d|\.\d)")
 _NUMBER = r"(?:\s*+(?:no|nr|number|num|id|#|번호)\b\.?)"
 RECORD = re.compile(
     r"((?:\bMRN|\bmedical record|\bhealth record|\bchart|\bhospital|\bpatient|\brecord|\bcase)(?:(?<=MRN)|"
@@ -52,44 +47,21 @@ BORN = re.compile(
     re.IGNORECASE,
 )
 BORN_KOREAN = re.compile(rf"(?<!\d)({_DATE})(?=\s?\.?\s?(?:생(?!존|성|산|리|물|식)|출생))", re.IGNORECASE)
-CARD = re.compile(
-    r"(?<![\d.])(?<!\d[ -])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5})(?![\d]|[ -.]\d)"
-)
-ISSUERS = re.compile(r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3(?:4|7|0[0-5]|[689]|5)|6(?:011|4[4-9]|5|2)|9\d")
-IP4 = re.compile(r"(?<![\w.])((?:\d{1,3}\.){3}\d{1,3})(?![\w]|\.\d)")
-IP6 = re.compile(r"(?<![\w:.*])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f]*:)[0-9A-Fa-f:]{2,39}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])")
-ADDRESS = re.compile(
-    r"(?:\bIP|\baddress|\bhost|\bserver|\bping|\bgateway|\blogin|아이피|주소)\W{0,3}(?:\w{1,8}\W{1,2}){0,2}$", re.IGNORECASE
-)
-VERSION = re.compile(
-    r"(?:\bv|\bver|\bversion|\brelease|\bbuild|\bsoftware|\bfirmware|\bsection|\bsect?|\bchapter|\btable|\bfig(?:ure)?|\bEC|\bE\.C|§|"
-    r"버전)s?\.?\s{0,2}(?:numbers?|nos?\.?)?[\s:(\"'“]{0,2}$|\bEC\b[^a-z]{0,60}$",
-    re.IGNORECASE,
-)
 _SEP = r"[ .\u00a0-]"
 PHONE = re.compile(
     rf"(?<![\w+.-])\+\d{{1,3}}(?:[ \u00a0-]?\(0?\d{{0,4}}\))?(?:[ \u00a0-]?\d{{1,11}}){{1,6}}(?![\w]|\.\d)"  # international
     r"|(?<![\w+.-])\+\d{1,3}(?:\.\d{2,4}){2,5}(?![\w.])"
-    rf"|(?<![\w-])(?<!\d[./, ])(?:01[016789]|070|080|050\d){_SEP}?\d{{3,4}}{_SEP}?\d{{4}}(?![\w]|[.,-]\d)"  # Korean
+    r"|(?<![\w-])(?<!\d[./, ])(?:(?:82-)?01[016789]|82-1[016789]|070|080|050\d)"  # Korean
+    rf"{_SEP}?\d{{3,4}}{_SEP}?\d{{4}}(?![\w]|[.,-]\d)"
     r"|(?<![\w-])(?<!\d[./, ])(?:\(0(?:2|[3-6][1-5])\) ?|0(?:2|[3-6][1-5])[-) ])\d{3,4}-\d{4}(?![\w]|[.,-]\d)"
     r"|(?<![\w-])(?<!\d[./, ])(?:\+?1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d-)[2-9]\d\d[-.]\d{4}(?![\w]|[.,-]\d)"  # North American
     r"|(?<![\w-])(?<!\d[./, ])(?:\+?1\.)?[2-9]\d\d\.[2-9]\d\d\.\d{4}(?![\w]|[.,-]\d)"
 )
 CALLED = re.compile(
-    r"((?:\b(?:tel|telephone|phone|ph|fax|mobile|cell|hotline|call)\b|전화|연락처|휴대폰|휴대전화|핸드폰|팩스)(?:\s?(?:번호|number|no))?"
+    r"((?:\b(?:tel|telephone|phone|fax|mobile|hotline|call)\b|전화|연락처|휴대폰|휴대전화|핸드폰|팩스)(?:\s?(?:번호|number|no))?"
     r"\s*+[.:#=：)(]{0,2}(?:는|은)?\s*+)(\+?\(?\d(?:[ .()/\u00a0-]{0,2}\d){6,14})(?!\w)",
     re.IGNORECASE,
 )
-LENGTHS = (
-    "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BR29BY28CH21CR22CY28CZ24DE22DK18DO28EE20EG29ES24FI18FO18FR27GB22GE22GI23GL18GR27GT28HR21"
-    "HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MR27MT31MU30NL18NO15PK24PL28PS29PT25QA29RO24"
-    "RS22SA24SC31SD18SE24SI19SK24SM27ST25SV28TL23TN24TR26UA29VA22VG24XK20"
-)
-IBANS = {LENGTHS[i : i + 2]: int(LENGTHS[i + 2 : i + 4]) for i in range(0, len(LENGTHS), 4)}
-
-Match = re.Match[str]
-Found = str | None
-"""What stands in a match's place, its mark within; None: it is none of the kind."""
 
 
 def anonymise(text: str) -> Marked:
@@ -139,38 +111,6 @@ def _marked(text: str, pattern: re.Pattern[str], mark: str, look: Callable[[Matc
     return pattern.sub(put, text)
 
 
-def _rrn(found: Match) -> Found:
-    year, month, day, between, century, rest = found.groups()
-    whole = [int(digit) for digit in f"{year}{month}{day}{century}{rest}"]
-    first = {"9": 1800, "0": 1800, "1": 1900, "2": 1900, "5": 1900, "6": 1900}.get(str(int(century)), 2000)
-    if not _is_date(first + int(year), int(month), int(day)):
-        return None
-    weights = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
-    checked = (11 - sum(w * d for w, d in zip(weights, whole, strict=False)) % 11) % 10 == whole[12]
-    before = found.string[max(0, found.start() - 1) : found.start()]
-    weak = between == " " or first == 1800 or (not between and before in set("/_="))
-    return "[RRN]" if checked or not weak else None
-
-
-def _is_date(year: int, month: int, day: int) -> bool:
-    try:
-        return date(year, month, day).year <= LATEST
-    except ValueError:
-        return False
-
-
-def _iban(found: Match) -> Found:
-    length, places = IBANS.get(found[0][:2], 99), [i for i, character in enumerate(found[0]) if character != " "]
-    if len(places) < length:
-        return None
-    end = places[length - 1] + 1
-    code, rest = found[0][:end].replace(" ", ""), found[0][end:]
-    if rest[:1].isalnum():
-        return None
-    value = int("".join(str(int(character, 36)) for character in code[4:] + code[:4]))
-    return f"[IBAN]{rest}" if value % 97 == 1 else None
-
-
 def _record(found: Match) -> Found:
     return f"{found[1]}{found[2]}[RECORD]" if sum(c.isdigit() for c in found[3]) > 3 else None
 
@@ -188,35 +128,7 @@ def _in_calendar(text: str) -> bool:
     if not re.fullmatch(r"\d{6}|\d{8}", text):
         return True
     years = [int(text[:-4])] if len(text) == 8 else [1900 + int(text[:2]), 2000 + int(text[:2])]
-    return any(_is_date(year, int(text[-4:-2]), int(text[-2:])) for year in years)
-
-
-def _card(found: Match) -> Found:
-    digits = [int(character) for character in found[0] if character.isdigit()]
-    plain = "".join(map(str, digits))
-    doubled = sum(sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-    known = ISSUERS.match(plain) and (len(digits) > 13 or plain[0] == "4") and len(set(digits)) > 1
-    return "[CARD]" if known and (doubled + sum(digits[-1::-2])) % 10 == 0 else None
-
-
-def _ip4(found: Match) -> Found:
-    octets = [int(part) for part in found[1].split(".")]
-    before = found.string[max(0, found.start() - 80) : found.start()]
-    if max(octets) > 255 or VERSION.search(before):
-        return None
-    short = 0 < octets[0] < 8 and max(octets[1:3]) < 100  # so are enzymes, versions and sections numbered
-    return None if short and not ADDRESS.search(before) else "[IP]"
-
-
-def _ip6(found: Match) -> Found:
-    groups = [group for group in found[0].split(":") if group]
-    try:
-        IPv6Address(found[0])
-    except ValueError:
-        return None
-    plain = "::" not in found[0] and not re.search("[A-Fa-f]", found[0])  # 1:2:4:8:16:32:64:128 are dilutions
-    local = bool(groups) and groups[0].lower().startswith(("fe80", "fc", "fd", "200", "2a0", "260", "240"))
-    return "[IP]" if not plain and (len(groups) > 2 or (local and len(groups[0]) == 4)) else None
+    return any(is_date(year, int(text[-4:-2]), int(text[-2:])) for year in years)
 
 
 def _phone(found: Match) -> Found:
@@ -225,7 +137,7 @@ def _phone(found: Match) -> Found:
 
 
 def _called(found: Match) -> Found:
-    return f"{found[1]}[PHONE]"
+    return None if YEARS.fullmatch(found[2]) else f"{found[1]}[PHONE]"
 
 
 class Kind(NamedTuple):
@@ -244,14 +156,14 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("IBAN", IBAN, _iban, False),
-    Kind("RRN", RRN, _rrn),
+    Kind("IBAN", IBAN, iban, False),
+    Kind("RRN", RRN, rrn),
     Kind("RECORD", RECORD, _record, False, ("mrn", "record", "chart", "hospital", "patient", "case", "번호")),
     Kind("BIRTH_DATE", BORN, _born, False, ("dob", "d.o.b", "birth", "born", "생일", "생년", "출생")),
     Kind("BIRTH_DATE", BORN_KOREAN, _born_korean, False, ("생",)),
-    Kind("CARD", CARD, _card),
-    Kind("IP", IP6, _ip6, False, (":",)),
-    Kind("IP", IP4, _ip4, False),
+    Kind("CARD", CARD, card),
+    Kind("IP", IP6, ip6, False, (":",)),
+    Kind("IP", IP4, ip4, False),
     Kind("PHONE", PHONE, _phone),
     Kind("PHONE", CALLED, _called),
 )

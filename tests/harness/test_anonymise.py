@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.clean_anonymise import IBANS, anonymise
+from harness.clean_anonymise import anonymise
+from harness.clean_numbers import IBANS
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
 
@@ -19,7 +20,7 @@ GONE = {
     "RRN": [
         ("주민등록번호 900101-1234567", "주민등록번호 [RRN]"),
         ("9001011234567 is hers", "[RRN] is hers"),  # the check digit is wrong, as in half of those issued since October 2020
-        ("(021231-4123456)", "([RRN])"),
+        ("(021231-4123456), 주민-900101-1234567번", "([RRN]), 주민-[RRN]번"),
         ("850229-1234567, 840229-1234567", "850229-1234567, [RRN]"),  # 1984 was a leap year
         ("901301-1234567 901200-1234567", "901301-1234567 901200-1234567"),
         ("000101 3000007, 000101 3000008", "000101 3000007, [RRN]"),  # the check digit decides where a blank is between
@@ -39,6 +40,11 @@ GONE = {
         ("+82-10-1234-5678 / +44 20 7946 0958 / +49 (0)30 901820", "[PHONE] / [PHONE] / [PHONE]"),
         ("(555) 234-5678 or 555-234-5678 or 1-800-555-1234", "[PHONE] or [PHONE] or [PHONE]"),
         ("Tel: 2345678, fax no. 030 1234567, 전화번호: 1588-1234", "Tel: [PHONE], fax no. [PHONE], 전화번호: [PHONE]"),
+        ("전화 (02) 123-4567, 82-10-1234-5678, TEL)02-123-4567", "전화 [PHONE], [PHONE], TEL)[PHONE]"),
+        (
+            "by telephone (2004-2005), Cell 118 (2004) 229-242, pH 7.4 7.5 7.6 7.7",
+            "by telephone (2004-2005), Cell 118 (2004) 229-242, pH 7.4 7.5 7.6 7.7",
+        ),
         ("telephone interviews of 1200, call 911, 2010-01-02", "telephone interviews of 1200, call 911, 2010-01-02"),
         ("12 345 678 | 123 456 789 | 555 123 4567", "12 345 678 | 123 456 789 | 555 123 4567"),
         ("120-130-1500, 100-200-3000, 123-45-6, +1.2345678", "120-130-1500, 100-200-3000, 123-45-6, +1.2345678"),
@@ -46,6 +52,12 @@ GONE = {
     "CARD": [
         ("4111 1111 1111 1111, 4111-1111-1111-1111, 5555555555554444", "[CARD], [CARD], [CARD]"),
         ("3782 822463 10005", "[CARD]"),
+        ("4111 1111 1111 1111 12/25 123", "[CARD] 12/25 123"),
+        (
+            "4111 1111 1111 1111 2222 | 1000 4111 1111 1111 1111",
+            "4111 1111 1111 1111 2222 | 1000 4111 1111 1111 1111",
+        ),  # columns
+        ("PMID 4111111111111111, EAN: 4222222222222 or 4222222222222", "PMID 4111111111111111, EAN: 4222222222222 or [CARD]"),
         ("4111 1111 1111 1112, 1234567812345670, 0000000000000000", "4111 1111 1111 1112, 1234567812345670, 0000000000000000"),
     ],
     "IBAN": [
