@@ -3,7 +3,7 @@
 from harness import flags
 from harness import forgetting as fg
 from harness.record import Result
-from reports import elsewhere, words
+from reports import elsewhere, sensitive, words
 from reports.arms import spent
 from reports.claims import Claim, Relation, claims, learned, primary
 
@@ -126,8 +126,11 @@ def _halved(study: fg.Study) -> list[str]:
 def _unfinished(study: fg.Study) -> list[str]:
     """Failed and missing trials, and what they would take."""
     record = study.record
-    lines = [f"{_name(trial)} failed: {trial.facts.get('error') or 'no reason was stored'}" for trial in record.trials
-             if trial.status == "failed"]  # fmt: skip
+    lines = [
+        f"{_name(trial)} failed: {sensitive.error(study, trial.facts.get('error') or 'no reason was stored')}"
+        for trial in record.trials
+        if trial.status == "failed"
+    ]
     missing = [trial for trial in record.trials if trial.status == "missing"]
     if missing:
         lines.append(f"Not yet run: {words.listing([_name(trial) for trial in missing])}.")

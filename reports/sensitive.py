@@ -33,6 +33,12 @@ def recited(study: fg.Study) -> bool:
     return any(facts.get("sensitive") for facts in sources.values())
 
 
+def error(study: fg.Study, text: str) -> str:
+    """Why a trial failed, in words that may quote what it read where a run was to keep that."""
+    kept = study.record.plan.get("shown") and notice(study) == WITHHELD
+    return "the reason may quote sensitive text, and stands in its result.json" if kept else text
+
+
 def hidden(study: fg.Study, task: str) -> bool:
     """Whether a task's texts may not be told here."""
     return tasks(study, task) and not study.shown
