@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness import prepare_work
+from harness import hiding, prepare_work
 from harness.clean import Step
 from harness.duplicates import Index
 from harness.errors import HarnessError, InputError
@@ -61,7 +61,7 @@ def prepared(job: Job) -> dict[str, Any] | None:
 
 def prepare(job: Job, watch: Watch) -> dict[str, Any]:
     """Read, clean, compare and write; what was stopped goes on."""
-    with owned(job.folder, job.output, "name another --output"), _room(job.folder):
+    with owned(job.folder, job.output, "name another --output"), _room(job.folder), _discreet(job):
         progress = Progress(job.folder, job.key)
         if progress.foreign:
             watch.note("what was begun here was of other sources or another recipe; it begins anew")
@@ -73,6 +73,17 @@ def prepare(job: Job, watch: Watch) -> dict[str, Any]:
         found = _finish(job, progress, len(todo) - 1)
         shutil.rmtree(job.folder)
     return found
+
+
+@contextmanager
+def _discreet(job: Job) -> Iterator[None]:
+    """No error repeats what a sensitive document says."""
+    before = hiding.quotes()
+    hiding.quote(not job.secret)
+    try:
+        yield
+    finally:
+        hiding.quote(before)
 
 
 @contextmanager
@@ -215,7 +226,7 @@ def _show(job: Job, step: Step, folder: Path, some: Mapping[int, int | None], pr
     rows = {number: row for number, row in enumerate(islice(prepare_work.read(folder), last + 1)) if number in wanted}
     for number, other in some.items():
         of = {} if other is None else {"like": rows[other].id}
-        progress.show(step.name, example(rows[number], job.hide) | of)
+        progress.show(step.name, example(rows[number], job.secret) | of)
 
 
 def _finish(job: Job, progress: Progress, last: int) -> dict[str, Any]:

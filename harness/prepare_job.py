@@ -18,6 +18,7 @@ from harness.plan import digest, file_digest
 from harness.prepare_pass import Row, Work
 from harness.prepare_write import refuse_suffix
 from harness.splits import Splits
+from harness.withheld import READ, secret
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class Job:
         """Whether the rows say that they are."""
         return self.recipe.sensitive or any(corpus.sensitive for corpus in self.sources.values())
 
-    @property
-    def hide(self) -> bool:
-        """Whether examples are shown without their text."""
-        return self.sensitive and not self.show_text
+    @cached_property
+    def secret(self) -> str:
+        """The key under which examples are withheld, where they are sensitive and were not asked for; "": they are shown."""
+        return secret(row.text for row in islice(self.rows(), READ)) if self.sensitive and not self.show_text else ""
 
     @property
     def note(self) -> Path:
@@ -89,7 +90,7 @@ class Job:
     def work(self, one: "Pass") -> Work:
         """What workers do in a pass."""
         prints = one.then is not None and one.then.kind == "corpus"
-        return Work(one.steps, self.tokenizer, prints, self.hide)
+        return Work(one.steps, self.tokenizer, prints, self.secret)
 
 
 @dataclass(frozen=True)

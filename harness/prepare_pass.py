@@ -4,7 +4,6 @@ Chunks are cut by their content, handed out in order and given back in order, a 
 the number of workers, and what is in memory not on the number of documents.
 """
 
-import hashlib
 import os
 import signal
 import threading
@@ -21,6 +20,8 @@ from harness.clean import Step, through
 from harness.clean_anonymise import anonymise
 from harness.duplicates import fingerprint
 from harness.errors import HarnessError
+from harness.hiding import quote
+from harness.withheld import withheld
 
 DOCUMENTS, CHARACTERS = 256, 2**19
 """Where a chunk ends."""
@@ -43,13 +44,13 @@ class Work:
 
     tokenizer  that counts tokens, as its own JSON
     prints     whether fingerprints are wanted, because duplicates are looked for next
-    hide       whether examples are shown without their text
+    key        under which examples are withheld, where they are sensitive; "": they are shown
     """
 
     steps: tuple[Step, ...]
     tokenizer: str
     prints: bool
-    hide: bool
+    key: str
 
 
 class Made(NamedTuple):
@@ -128,6 +129,7 @@ def _begin(work: Work) -> None:
     """A worker leaves Ctrl-C to its parent, and ends when that is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    quote(not work.key)
     _own.begin(work)
 
 
@@ -151,7 +153,7 @@ def made(part: Sequence[Row]) -> Made:
             counts[f"{taken} taken"] += 1
             counts[f"{taken} tokens"] += row.tokens
             if len(some := examples.setdefault(taken, [])) < EXAMPLES:
-                some.append(example(row, _own.work.hide))
+                some.append(example(row, _own.work.key))
     left = [row for row, taken in ended if not taken]
     prints = b"".join(fingerprint(row.text) for row in left) if _own.work.prints else b""
     return Made(len(part), sum(len(row.text) for row in part), left, prints, counts, marks, examples)
@@ -172,12 +174,11 @@ def _through(row: Row, counts: Counter[str], marks: Counter[str]) -> tuple[Row, 
     return row, None
 
 
-def example(row: Row, hide: bool) -> dict[str, Any]:
-    """A document for the table: how its text begins, always made anonymous; of sensitive text only id, length and hash."""
-    digest = hashlib.sha256(row.text.encode(errors="surrogatepass")).hexdigest()
-    known = {"id": row.id, "characters": len(row.text), "tokens": row.tokens, "sha256": digest[:16]}
-    if hide:
-        return known
+def example(row: Row, key: str) -> dict[str, Any]:
+    """A document for the table: how its text begins, made anonymous; of sensitive text length and keyed digest."""
+    known = {"id": row.id, "characters": len(row.text), "tokens": row.tokens}
+    if key:
+        return {**known, "text": withheld(row.text, key)}
     text = anonymise(" ".join(row.text.split())[:READ]).text
     return {**known, "text": text if len(text) <= SHOWN else f"{text[:SHOWN]}..."}
 

@@ -103,6 +103,5 @@ def examples(note: dict[str, Any]) -> list[str]:
     for row in note["steps"]:
         for one in note["examples"].get(row["step"], []):
             like = f", like {one['like']}" if "like" in one else ""
-            shown = one.get("text", f"sha256 {one['sha256']}")
-            lines.append(f"{row['step']} took {one['id']} ({one['characters']:,} characters{like}): {shown}")
+            lines.append(f"{row['step']} took {one['id']} ({one['characters']:,} characters{like}): {one['text']}")
     return lines

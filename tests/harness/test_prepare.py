@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from harness import cli
+from harness.errors import InputError
+from harness.hiding import quotes
 from harness.prepare import prepare, prepared
 from harness.prepare_job import Words, ready
 from harness.prepare_pass import Row, chunks
@@ -496,3 +498,17 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     small, large = peaks(6000), peaks(60000)
     assert large[0] - small[0] < 40
     assert large[1] - small[1] < 20
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("sensitive", [True, False])
+def test_an_error_of_a_users_step_repeats_no_sensitive_text(tmp_path: Path, workers: int, sensitive: bool) -> None:
+    (tmp_path / "own.py").write_text(
+        'def picky(text: str) -> bool:\n    if "Jane" in text:\n        raise ValueError(text)\n    return True\n'
+    )
+    (tmp_path / "r.yaml").write_text(f'name: r\nsensitive: {str(sensitive).lower()}\nsteps: ["own.py:picky"]\n')
+    write(tmp_path / "in.jsonl", [{"id": "n1", "text": "Jane has it."}])
+    with pytest.raises(InputError, match="picky failed on document 'n1'") as error:
+        made(Words(f"{tmp_path}/in.jsonl", f"{tmp_path}/r.yaml", tmp_path / "out.jsonl", workers=workers))
+    assert ("Jane has it" in str(error.value)) is not sensitive
+    assert quotes()
