@@ -32,6 +32,13 @@ def announced(ready: "Ready") -> Iterator[str]:
 
 
 def proposed(ready: "Ready", asked: "Settings") -> list[str]:
+    """What would be looked for in the text, and which tasks can show forgetting, or what would score the base alone."""
+    size = sum(facts["bytes"] for facts in ready.plan.sources.values()) / 1e6
+    looked = f"before training, every item that is scored is looked for in the {size:,.1f} MB of training text"
+    return [looked, *_able(ready, asked)]
+
+
+def _able(ready: "Ready", asked: "Settings") -> list[str]:
     """Which tasks can show forgetting on this base, where its scores are there; else what would score it alone."""
     from harness import marks
     from harness.tables import scoring
