@@ -171,7 +171,8 @@ def function(word: str) -> Callable[..., Any]:
     from harness.plugins import module
 
     name = word.rpartition(":")[2]
-    if not callable(found := getattr(module(path), name, None)):
+    found: Any = getattr(module(path), name, None)
+    if not inspect.isfunction(inspect.unwrap(found)):
         raise InputError(f"{path} defines no function {name}; write `def {name}(text: str) -> bool`, or -> str")
     return found
 
@@ -183,17 +184,25 @@ def _path(word: str) -> Path | None:
 
 def parameters(word: str) -> dict[str, inspect.Parameter]:
     """The parameters of a step: those of its function but the first, and the limits of a scorer."""
-    found = dict(list(inspect.signature(function(word)).parameters.items())[1:])
-    return found | (LIMITS if annotated(word) == "scorer" else {})
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = list(inspect.signature(function(word)).parameters.items())[1:]
+    return {name: one for name, one in known if one.kind in named} | (LIMITS if annotated(word) == "scorer" else {})
 
 
 def annotated(word: str) -> Kind | None:
     """What a step is, by what its function says that it returns; None where it says nothing."""
-    hints = typing.get_type_hints(function(word))
     kinds: dict[Any, Kind] = {str: "cleaner", Marked: "cleaner", bool: "filter", list[float]: "scorer"}
-    if "return" not in hints:
+    if "return" not in hints(word):
         return None
-    return kinds.get(hints["return"], "corpus")
+    return kinds.get(hints(word)["return"], "corpus")
+
+
+def hints(word: str) -> dict[str, Any]:
+    """What a step's function says of its parameters and of what it returns."""
+    try:
+        return typing.get_type_hints(function(word), include_extras=True)
+    except Exception as error:  # a step of the user's own may say anything
+        raise InputError(f"{word}: what it says of its types cannot be read: {said(error)}") from error
 
 
 def duplicates(index: Any, threshold: float = 0.8, near: bool = True) -> tuple[Any, Any]:

@@ -1,13 +1,12 @@
 """A recipe's YAML file to steps, checked when it is named: what is unknown or does not fit is a sentence with its place."""
 
-import inspect
 import typing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from harness.clean import EXAMPLE, Kind, Marked, Recipe, Step, annotated, function, parameters
+from harness.clean import EXAMPLE, Kind, Marked, Recipe, Step, annotated, hints, parameters
 from harness.errors import HarnessError, InputError, did_you_mean, one_line, said
 from harness.keys import read_keys
 from harness.registry import installed
@@ -82,23 +81,27 @@ def _checked(where: str, word: str, given: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in known:
             raise InputError(f"{where}: unknown parameter {name!r}; {did_you_mean(name, known) if known else 'it takes none'}")
-    hints = typing.get_type_hints(function(word), include_extras=True)
-    limits: dict[str, Any] = {"maximum": float | None, "quantile": typing.Annotated[float | None, Field(gt=0, lt=1)]}
-    kinds = {name: hints.get(name, limits.get(name, Any)) for name in known}
-    fields: Any = {
-        name: (kinds[name], ... if known[name].default is inspect.Parameter.empty else known[name].default) for name in known
-    }
-    model = create_model("Parameters", __config__=ConfigDict(strict=True, protected_namespaces=()), **fields)
-    try:
-        made = model.model_validate({name: _number(value, kinds[name]) for name, value in given.items()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        found = f" = {one_line(repr(given[name]))}" if name in given else ""
-        raise InputError(f"{where}: {name}{found}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
-    if annotated(word) == "scorer" and (made.maximum is None) == (made.quantile is None):  # pyright: ignore
+    if missing := [name for name, one in known.items() if one.default is one.empty and name not in given]:
+        raise InputError(f"{where}: the parameter {missing[0]} has no default; give it, as in {missing[0]}: 3")
+    made = {name: _fitting(where, name, value, hints(word).get(name, LIMITS.get(name, Any))) for name, value in given.items()}
+    if annotated(word) == "scorer" and (made.get("maximum") is None) == (made.get("quantile") is None):
         raise InputError(f"{where}: give it either a maximum, as in maximum: 500, or a quantile, as in quantile: 0.9")
-    return {name: getattr(made, name) for name in given}
+    return made
+
+
+LIMITS: dict[str, Any] = {"maximum": float | None, "quantile": typing.Annotated[float | None, Field(gt=0, lt=1)]}
+"""What the limits of a scorer may be."""
+
+
+def _fitting(where: str, name: str, value: Any, kind: Any) -> Any:
+    """The value, if it is of the kind."""
+    try:
+        return TypeAdapter(kind, config=ConfigDict(strict=True, arbitrary_types_allowed=True)).validate_python(
+            _number(value, kind)
+        )
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise InputError(f"{where}: {name} = {one_line(repr(value))}: {said[0].lower()}{said[1:]}") from error
 
 
 def _number(value: Any, kind: Any) -> Any:

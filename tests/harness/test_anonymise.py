@@ -88,7 +88,7 @@ GONE = {
         ("chart no. 12-3456, Chart #12345, patient ID 0012345", "chart no. [RECORD], Chart #[RECORD], patient ID [RECORD]"),
         ("등록번호: 12345678, 차트번호 A1234", "등록번호: [RECORD], 차트번호 [RECORD]"),
         ("patient number 12, hospital records of 12345 patients", "patient number 12, hospital records of 12345 patients"),
-        ("등록번호 NCT01234567, case number 3", "등록번호 NCT01234567, case number 3"),
+        ("등록번호 NCT01234567, case number 3, patient no. 123", "등록번호 NCT01234567, case number 3, patient no. 123"),
     ],
 }
 

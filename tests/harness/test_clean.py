@@ -119,6 +119,8 @@ def test_a_word_that_is_no_recipe() -> None:
 
 
 OWN = '''
+import functools
+
 def finished(text: str, mark: str = "DRAFT") -> bool:
     """Keep what is no draft."""
     return mark not in text
@@ -144,6 +146,16 @@ def broken(text: str) -> bool:
 def fails(text):
     raise KeyError("no")
 
+def strange(text: "Text") -> bool:
+    return True
+
+def needy(text, than):
+    return len(text) > than
+
+@functools.lru_cache
+def kept(text, _than: set = frozenset(), **more) -> bool:
+    return True
+
 value = 3
 '''
 
@@ -164,6 +176,8 @@ def test_steps_of_the_users_own_are_filters_or_cleaners_by_what_they_return(own:
     assert through(found.steps, "a DRAFT").text == "A DRAFT"
     assert through(found.steps, "a TODO").taken == "ours.py:finished"
     assert through(found.steps, "short").taken == "ours.py:longer"
+    (step,) = recipe(str(written(own, '[{"ours.py:kept": {}}]'))).steps
+    assert (step.kind, step.values) == ("filter", {"_than": frozenset()})
 
 
 @pytest.mark.parametrize(
@@ -174,6 +188,8 @@ def test_steps_of_the_users_own_are_filters_or_cleaners_by_what_they_return(own:
         ("fails", "it failed on the text 'An example text.': KeyError: 'no'"),
         ("absent", "ours.py defines no function absent; write `def absent(text: str) -> bool`, or -> str"),
         ("value", "ours.py defines no function value"),
+        ("strange", "ours.py:strange: what it says of its types cannot be read: NameError: name 'Text' is not defined"),
+        ("needy", "step 1, ours.py:needy: the parameter than has no default; give it, as in than: 3"),
     ],
 )
 def test_a_function_that_is_no_step_is_refused_when_it_is_named(own: Path, name: str, said: str) -> None:

@@ -37,6 +37,7 @@ PAGES = {
     "<o:p>word</o:p> <jats:sec id='s'>part</jats:sec>": "word part",
     "Text.<p>Next<p>Third": "Text.\n\nNext\n\nThird",
     "<!DOCTYPE html><p>x": "x",
+    "<p>x?a=1&copy=2 AT&T</p>": "x?a=1&copy=2 AT&T",
     "<b>bold</b> and <i>it": "bold and it",  # broken, as pages are
     "<p>a</div></p></b>b": "a\n\nb",
     "<p>a\x00b\ud800c</p>": "abc",
