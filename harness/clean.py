@@ -192,9 +192,13 @@ def parameters(word: str) -> dict[str, inspect.Parameter]:
 def annotated(word: str) -> Kind | None:
     """What a step is, by what its function says that it returns; None where it says nothing."""
     kinds: dict[Any, Kind] = {str: "cleaner", Marked: "cleaner", bool: "filter", list[float]: "scorer"}
+    if function(word) is duplicates:
+        return "corpus"
     if "return" not in hints(word):
         return None
-    return kinds.get(hints(word)["return"], "corpus")
+    if (kind := kinds.get(hints(word)["return"])) is None:
+        raise InputError(f"{word} must return bool (True keeps the document) or str (the cleaned text), and says so of neither")
+    return kind
 
 
 def hints(word: str) -> dict[str, Any]:

@@ -113,8 +113,6 @@ def _kind(where: str, word: str, given: dict[str, Any]) -> Kind:
     """What the step is: by its annotation, else by what it makes of an example text. One that cannot run is refused now."""
     kind = annotated(word)
     if kind == "corpus":
-        if ":" in word:
-            raise InputError(f"{where}: it must return bool (True keeps the document) or str (the cleaned text)")
         return kind
     try:
         made = Step(word, word, kind or "filter", given).call([] if kind == "scorer" else EXAMPLE)

@@ -4,15 +4,23 @@ import inspect
 import re
 
 from harness.clean import Recipe, Step, annotated, function, parameters, recipe
+from harness.errors import InputError
 from harness.plan import spell
 from harness.registry import installed
 
 
 def filters() -> list[str]:
     """One line a step: its name, what it is, what it does."""
-    rows = [(name, annotated(name) or "cleaner", _about(name)) for name in installed("filters")]
+    rows = [_row(name) for name in installed("filters")]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     return [f"{name:{widths[0]}}  {kind:{widths[1]}}  {about}" for name, kind, about in rows]
+
+
+def _row(name: str) -> tuple[str, str, str]:
+    try:
+        return name, annotated(name) or "unknown", _about(name)
+    except InputError as error:  # of another package
+        return name, "unknown", f"cannot be used: {error}"
 
 
 def recipes() -> list[str]:

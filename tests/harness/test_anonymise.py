@@ -8,13 +8,14 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.clean_anonymise import anonymise
 from harness.clean_numbers import IBANS
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
+SMALL = settings(deadline=None)
 
 GONE = {
     "RRN": [
@@ -129,6 +130,7 @@ FREE = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
 BIRTHS = st.dates(date(1900, 1, 1), date(2029, 12, 31))
 
 
+@SMALL
 @given(FREE, st.emails(), FREE)
 def test_no_address_that_was_put_in_is_left(before: str, mail: str, after: str) -> None:
     found = anonymise(f"{before} {mail} {after}")
@@ -136,6 +138,7 @@ def test_no_address_that_was_put_in_is_left(before: str, mail: str, after: str) 
     assert found.marks["EMAIL"] >= 1
 
 
+@SMALL
 @given(BIRTHS, st.integers(0, 999_999), st.sampled_from(["", "-", " - ", "–"]), st.booleans())
 def test_every_resident_number_is_found_whatever_its_last_digits(born: date, rest: int, between: str, woman: bool) -> None:
     century = (1 if born.year < 2000 else 3) + woman
@@ -143,12 +146,14 @@ def test_every_resident_number_is_found_whatever_its_last_digits(born: date, res
     assert anonymise(f"환자 {number} 내원") == ("환자 [RRN] 내원", {"RRN": 1})
 
 
+@SMALL
 @given(BIRTHS, st.integers(0, 9_999_999))
 def test_thirteen_digits_whose_first_are_no_date_are_none(born: date, rest: int) -> None:
     text = f"{(born + timedelta(1)):%y}13{born:%d}-{rest:07}"
     assert "RRN" not in anonymise(text).marks
 
 
+@SMALL
 @given(st.integers(10**14, 10**15 - 1))
 def test_a_card_is_what_its_check_digit_says(front: int) -> None:
     digits = [4, *map(int, str(front)[1:])]
@@ -162,6 +167,7 @@ def test_a_card_is_what_its_check_digit_says(front: int) -> None:
         )
 
 
+@SMALL
 @given(st.sampled_from(sorted(IBANS)), st.data())
 def test_an_account_is_what_its_check_digits_say(country: str, data: st.DataObject) -> None:
     account = data.draw(st.text("0123456789ABCDEFGH", min_size=IBANS[country] - 4, max_size=IBANS[country] - 4))
@@ -169,6 +175,7 @@ def test_an_account_is_what_its_check_digits_say(country: str, data: st.DataObje
     assert anonymise(f"to {country}{check:02}{account} now") == ("to [IBAN] now", {"IBAN": 1})
 
 
+@SMALL
 @given(st.text(max_size=200) | st.text("0123456789.:-@ abkr[]+()생", max_size=80))
 def test_nothing_raises_and_a_second_time_changes_nothing(text: str) -> None:
     found = anonymise(text)

@@ -5,19 +5,22 @@ import os
 import pickle
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import clean_told, registry
 from harness.clean import Outcome, Recipe, recipe, through
 from harness.describe import lines, page
 from harness.errors import InputError
 from harness.registry import installed
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
+SMALL = settings(deadline=None)
 RECIPES = {name: recipe(name) for name in installed("recipes")}
 
 
@@ -184,7 +187,10 @@ def test_steps_of_the_users_own_are_filters_or_cleaners_by_what_they_return(own:
     ("name", "said"),
     [
         ("count", "it returned 16; it must return bool (True keeps) or str (cleaned text)"),
-        ("promised", "it must return bool (True keeps the document) or str (the cleaned text)"),
+        (
+            "promised",
+            "promised must return bool (True keeps the document) or str (the cleaned text), and says so of neither",
+        ),
         ("fails", "it failed on the text 'An example text.': KeyError: 'no'"),
         ("absent", "ours.py defines no function absent; write `def absent(text: str) -> bool`, or -> str"),
         ("value", "ours.py defines no function value"),
@@ -270,6 +276,7 @@ DOCUMENTS = st.text(st.characters(), max_size=300) | st.lists(PIECES | st.text(m
 
 
 @pytest.mark.parametrize("name", RECIPES)
+@SMALL
 @given(text=DOCUMENTS)
 def test_no_document_makes_a_recipe_raise_and_what_is_clean_stays(name: str, text: str) -> None:
     steps = each(RECIPES[name])
@@ -293,6 +300,18 @@ def test_real_text_that_is_cut_anywhere_goes_through(pattern: str) -> None:
             sum(through(each(found), text[: 37 * i]).text is not None for i, text in enumerate(texts)) > 0
             or found.name == "code"
         )
+
+
+def test_a_step_of_another_package_that_cannot_be_used_is_listed_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = registry.installed("filters") | {
+        "gone": registry.Entry("gone", EntryPoint("gone", "no.where:f", ""), "theirs 1.0")
+    }
+    monkeypatch.setattr(registry, "installed", lambda kind: entries)
+    monkeypatch.setattr(clean_told, "installed", lambda kind: entries)
+    assert any(
+        line.split(None, 2)[:2] == ["gone", "unknown"] and "gone from theirs 1.0 cannot be imported" in line
+        for line in lines("filters")
+    )
 
 
 def test_lists_and_pages_tell_what_steps_do() -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import clean_presidio
@@ -19,6 +19,7 @@ from harness.clean_text import spaces, unicode
 from harness.errors import InputError
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
+SMALL = settings(deadline=None)
 
 PAGES = {
     "<p>p < 0.05 and BMI > 30, a<b && c</p><p>next</p>": "p < 0.05 and BMI > 30, a<b && c\n\nnext",
@@ -111,6 +112,7 @@ MARK_UP = st.lists(
 ).map("".join)
 
 
+@SMALL
 @given(st.text(max_size=60) | MARK_UP)
 def test_a_second_time_changes_nothing(text: str) -> None:
     for clean in (html, unicode, spaces, lambda text: spaces(text, code=True), lambda text: unicode(text, "NFKC")):

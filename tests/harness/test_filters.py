@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.clean_code import code_quality
@@ -20,6 +20,8 @@ from harness.clean_perplexity import perplexity
 from harness.clean_repetition import repetition
 from harness.clean_text import length
 from harness.errors import InputError
+
+SMALL = settings(deadline=None)
 
 ENGLISH = "The patients were treated with aspirin for three weeks and followed for a year."
 KOREAN = "환자는 두통과 어지러움을 호소하여 응급실로 내원하였으며 검사상 특이 소견은 없었다."
@@ -70,6 +72,7 @@ def test_short_and_letterless_text_is_of_no_known_language(text: str, backend: A
     assert language(text, keep=["und"], backend=backend)
 
 
+@SMALL
 @given(st.text(max_size=200))
 def test_no_text_has_a_language_that_raises(text: str) -> None:
     assert re.fullmatch("[a-z]{2}|und", detect(text))
@@ -196,6 +199,7 @@ def test_code_quality(name: str) -> None:
     assert code_quality(text, **given) is kept
 
 
+@SMALL
 @given(st.text(max_size=300))
 def test_no_text_is_code_that_raises(text: str) -> None:
     assert code_quality(text * 20, minimum=0) in (True, False)
