@@ -23,12 +23,11 @@ from harness.model import Base, count_parameters, load_model
 from harness.plan import digest
 from harness.sample import group, groups_of
 
-SHARE, LEAST, MOST, ROWS = 0.1, 2**17, 2**20, 32
-"""Tokens that are drawn: a tenth of what an arm trains on, within bounds, and no more than that; and so many rows at least.
+SHARE, MOST, ROWS = 0.1, 2**20, 64
+"""Tokens that are drawn: a tenth of what an arm trains on, so many at most, and so many rows at least, to hold some out.
 
-Drawing a tenth costs a thirtieth of the FLOPs of one training. Replay reads a quarter by default, so each drawn token is read
-two or three times. What an arm estimates from old text (a Fisher matrix) takes up to 2^20 tokens; fewer than 2^17, where a
-training has as many, leave few documents to hold out.
+Replay reads a quarter by default, so each drawn token is read two or three times; what an arm estimates from old text (a Fisher
+matrix) takes up to 2^20 tokens. In FLOPs it is a thirtieth of one training; in time about a tenth, as rows grow token by token.
 """
 SEED = 0
 
@@ -73,7 +72,7 @@ class Drawing:
     def corpus(self, seed: int) -> Corpus:
         """Its documents, as they were drawn."""
         found = local.one(self.path, Place(str(self.path)), seed)
-        about = f"drawn from {self.base.name} at temperature 1, {self.rows} rows of {self.length} tokens, seed {SEED}"
+        about = f"{self.rows} rows of {self.length} tokens at temperature 1, seed {SEED}"
         return replace(found, name=name(self.base), about=about, word=f"drawn:{self.rows}x{self.length}")
 
     def draw(self, say: Say) -> None:
@@ -111,8 +110,7 @@ def name(base: Base) -> str:
 
 def rows_of(budget: int, length: int) -> int:
     """Rows that are drawn for a training of so many tokens."""
-    tokens = min(budget, max(LEAST, min(MOST, round(SHARE * budget))))
-    return max(ROWS, -(-tokens // length))
+    return max(ROWS, -(-min(MOST, round(SHARE * budget)) // length))
 
 
 def _cut(tokens: list[int], ends: frozenset[int]) -> Iterator[list[int]]:

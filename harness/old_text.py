@@ -47,7 +47,8 @@ def with_old(
             tail = f" ({'; '.join(whys)})" if whys else ""
             return {**found, OLD: _told(old, f"{begun}it is {what}, {word}{tail}")}
     old = _drawn(asked, base, found, None, say)
-    return {**found, OLD: _told(old, f"{begun}it is drawn from {base.name} itself, {old.about} ({'; '.join(whys)})")}
+    own = f"text of the base's own distribution, {old.name}: {old.about}"
+    return {**found, OLD: _told(old, f"{begun}it is {own} ({'; '.join(whys)})")}
 
 
 def _told(corpus: Corpus, note: str) -> Corpus:
@@ -98,12 +99,11 @@ def _drawn(asked: Settings, base: Base, found: Mapping[str, Corpus], size: tuple
     seed = BUILT_IN["split_seed"][0] if asked.split_seed is None else asked.split_seed
     if not drawing.path.is_file():
         if asked.dry_run:
-            about = f"{drawing.cost}, not drawn in a dry run: figures of old text are those of the new"
+            about = f"{drawing.cost}, not drawn in a dry run, where figures of old text are those of the new"
             return replace(found[NEW], name=name(base), about=about, notes=())
         say(f"drawing old text from {base.name}: {drawing.cost}")
         drawing.draw(say)
-    made = drawing.corpus(seed)
-    return replace(made, about=f"{made.about} ({drawing.cost})")
+    return drawing.corpus(seed)
 
 
 def _drawing(asked: Settings, base: Base, found: Mapping[str, Corpus], size: tuple[int, int] | None) -> Drawing:
