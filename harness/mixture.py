@@ -57,10 +57,15 @@ class Mixture:
         return found
 
     def weights(self, kept: Kept | None = None) -> tuple[int, ...]:
-        """Turns of each part in one round, in whole numbers; none for a part of which nothing is kept."""
-        sizes = self.sizes(kept)
-        shares = [Fraction(size) for size in sizes] if self.shares is None else list(self.shares)
-        shares = [share if size else Fraction(0) for share, size in zip(shares, sizes, strict=True)]
+        """Turns of each part in one round, in whole numbers.
+
+        Where rows were selected, what is kept of a part has its share times the part of its rows that is kept: a row that is
+        kept is read as often beside other kept ones as without the selection, and a lone row of a part never in its place.
+        """
+        whole_sizes = self.sizes()
+        shares = whole_sizes if self.shares is None else self.shares
+        each = zip(shares, self.sizes(kept), whole_sizes, strict=True)
+        shares = [Fraction(share) * size / whole if whole else Fraction(0) for share, size, whole in each]
         whole = lcm(*(share.denominator for share in shares))
         turns = [int(share * whole) for share in shares]
         common = gcd(*turns) or 1

@@ -60,7 +60,7 @@ def _one(table: Rows, seed: int, source: str, rows: int, kept: Kept | None, star
     """Of one table, after so many rows of its own order."""
     size = len(table) if kept is None else len(kept.rows)
     if rows < size:
-        read = np.sort(rows_at(seed, source, range(rows), len(table), kept))
+        read = np.sort(np.array(rows_at(seed, source, range(rows), len(table), kept), dtype=np.int64))
     else:
         read = np.arange(size) if kept is None else kept.rows
     documents = _documents(*_borders(table, start), read)

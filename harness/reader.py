@@ -20,7 +20,7 @@ from harness.objective import Objective
 from harness.origin import TrialOrigin
 from harness.plan import Budget
 from harness.strategy import NEW, OLD, TASK, Course, Memory, Strategy, Table, owners
-from harness.text import Kept, mix
+from harness.text import Kept, shared_out
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Reader:
         self.tables = {**setting.tables, **memory.sources}
         self.positions = dict.fromkeys(self.tables, 0)
         self._course = Course(setting.budget, seed, strategy.schedule(setting.budget))
-        self._carry: dict[str, float] = {}
+        self._counts = shared_out(self._shares, setting.budget.steps, setting.budget.batch)
         self._kept: dict[str, Kept | None] = {}
 
     def skip(self, updates: int) -> None:
@@ -215,14 +215,18 @@ class Reader:
             raise failure(owners(self.strategy, "choose"), "choose", cause)
         return Kept(rows)
 
+    def _shares(self, update: int) -> Mapping[str, float]:
+        """The mixture of an update, of sources that are there."""
+        shares = self.strategy.mixture(update, self._course)
+        if missing := [name for name in shares if name not in self.tables]:
+            cause = f"the mixture of update {update} names {', '.join(missing)}, which nobody brought"
+            raise failure(owners(self.strategy, "mixture"), "mixture", cause)
+        return shares
+
     def _advance(self) -> dict[str, tuple[int, int]]:
         """Source to (first position, rows) of the next update."""
         self.update += 1
-        shares = self.strategy.mixture(self.update, self._course)
-        if missing := [name for name in shares if name not in self.tables]:
-            cause = f"the mixture of update {self.update} names {', '.join(missing)}, which nobody brought"
-            raise failure(owners(self.strategy, "mixture"), "mixture", cause)
-        counts, self._carry = mix(shares, self.setting.budget.batch, self._carry)
+        counts = next(self._counts)
         spans = {source: (self.positions[source], count) for source, count in counts.items() if count}
         for source, (start, count) in spans.items():
             self.positions[source] = start + count

@@ -118,10 +118,8 @@ def _as_much_new(name: str, strategy: Strategy, budget: Budget) -> int:
 
 def new_rows(strategy: Strategy, budget: Budget, seed: int = 0) -> int:
     """Rows of new text that a training of these updates reads; the seed matters where a mixture is drawn."""
-    from harness.text import mix
+    from harness.text import shared_out
 
-    course, carry, total = Course(budget, seed, strategy.schedule(budget)), {}, 0
-    for update in range(1, budget.steps + 1):
-        counts, carry = mix(strategy.mixture(update, course), budget.batch, carry)
-        total += counts[NEW]
-    return total
+    course = Course(budget, seed, strategy.schedule(budget))
+    counts = shared_out(lambda update: strategy.mixture(update, course), budget.steps, budget.batch)
+    return sum(next(counts)[NEW] for _ in range(budget.steps))

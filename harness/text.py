@@ -12,8 +12,9 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
+from itertools import count
 from typing import IO, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from harness.strategy import NEW
 
 TOGETHER = 256, 2**22  # documents and characters that are tokenised at once: work for all cores, little memory
 NEAR = 1e-9  # rounding of shares: 0.1 ten times is one row
+
+AHEAD = 1000  # updates whose mixtures are looked at before their time: rows that are due later are not urgent
 
 Show = Callable[[int, int], None]
 """Progress of packing: documents and tokens so far."""
@@ -164,28 +167,61 @@ def order_of(seed: int, source: str, epoch: int, n: int, kept: Kept | None) -> n
     return found[wanted[found]]
 
 
-def mix(shares: Mapping[str, float], batch: int, carry: Mapping[str, float]) -> tuple[dict[str, int], dict[str, float]]:
+def mix(
+    shares: Mapping[str, float],
+    batch: int,
+    carry: Mapping[str, float],
+    later: Callable[[], Iterable[Mapping[str, float]]] = tuple,
+) -> tuple[dict[str, int], dict[str, float]]:
     """Rows by source of one global step, and what is owed to each source afterwards; `new` gets what is left.
 
-    Error diffusion over the global batch: with constant shares each source has been given, after any number of steps,
-    batch x share x steps rows to within one. One source alone gets floor(owed). Several get floor(sum owed) between
-    them, each row going to the source whose next row is due first: a schedule that keeps all the deadlines
-    floor(batch x share x steps) exists, and earliest deadline first finds one (Baruah et al. 1996, proportionate
-    progress).
+    Error diffusion over the global batch: after any number of steps each source has been given the sum of batch x share
+    over them, to within one row. One source alone gets floor(owed). Several get floor(sum owed) between them, each row
+    going to the source whose next row is due first: a schedule that keeps all the deadlines floor(sum of batch x share)
+    exists, and earliest deadline first finds one (Baruah et al. 1996, proportionate progress).
+
+    later   the shares of the updates that follow, by which rows are due; shares stay as they are after the last
     """
     check_shares(shares)
     owed = {name: carry.get(name, 0.0) + batch * share for name, share in shares.items()}
     counts = dict.fromkeys(owed, 0)
 
     def due(name: str) -> float:
-        """Steps until the source's next row is overdue."""
-        return (counts[name] + 1 - owed[name]) / (batch * shares[name]) if shares[name] else math.inf
+        """Steps until the source's next row is overdue; shares that stay the same for a while are one stretch."""
+        left, begun, rate = counts[name] + 1 - owed[name], 0, batch * shares[name]
+        if left <= NEAR:
+            return -math.inf
+        for step, coming in enumerate(later()):
+            if (now := batch * coming.get(name, 0.0)) != rate:
+                left, begun, rate = left - (step - begun) * rate, step, now
+            if (step + 1 - begun) * rate >= left - NEAR:
+                break
+        return begun + left / rate if rate else math.inf
 
+    dues = {name: due(name) if len(owed) > 1 else 0.0 for name in owed}
     for _ in range(math.floor(sum(owed.values()) + NEAR)):
-        released = [name for name in owed if owed[name] > counts[name] + NEAR]
-        counts[min(released, key=due)] += 1
+        first = min((name for name in owed if owed[name] > counts[name] + NEAR), key=dues.__getitem__)
+        counts[first] += 1
+        dues[first] = due(first) if len(owed) > 1 else 0.0
     left = {name: owed[name] - counts[name] for name in owed}
     return {**counts, NEW: batch - sum(counts.values())}, {**carry, **left}
+
+
+def shared_out(mixture: Callable[[int], Mapping[str, float]], steps: int, batch: int) -> Iterator[dict[str, int]]:
+    """Rows by source of update 1, 2, ..., by the mixture of each; what comes is known up to the last of `steps`."""
+    known: dict[int, Mapping[str, float]] = {}
+
+    def shares(update: int) -> Mapping[str, float]:
+        if update not in known:
+            known[update] = mixture(update)
+        return known[update]
+
+    carry: Mapping[str, float] = {}
+    for update in count(1):
+        coming = range(update + 1, min(steps, update + AHEAD) + 1)
+        counts, carry = mix(shares(update), batch, carry, partial(map, shares, coming))
+        del known[update]
+        yield counts
 
 
 def check_shares(shares: Mapping[str, float]) -> None:

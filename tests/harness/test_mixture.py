@@ -106,11 +106,11 @@ def test_a_mixture_reads_on_from_anywhere(made: tuple[list[int], list[Fraction] 
 def test_of_rows_that_are_kept_parts_have_their_shares_too(
     made: tuple[list[int], list[Fraction] | None], data: st.DataObject, rows: int
 ) -> None:
-    """A part of which nothing is kept falls out, and the others keep their shares of each other."""
+    """Times the part of their rows that is kept: what is kept is read as often, beside the rest, as it would have been."""
     mix = mixture(*made)
     chosen = sorted(data.draw(st.sets(st.integers(0, len(mix) - 1), min_size=1)))
     kept, held = Kept(np.array(chosen)), Counter(owner(mix, row) for row in chosen)
-    wanted = {n: made[1][n] if made[1] else Fraction(held[n]) for n in held}
+    wanted = {n: made[1][n] * held[n] / made[0][n] if made[1] else Fraction(held[n]) for n in held}
     found = mix.rows_at(3, "new", range(rows), kept)
     assert set(found) <= set(chosen)
     for count in range(1, rows + 1):

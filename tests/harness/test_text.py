@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from harness.pretrain import train_tokenizer
 from harness.rows import Cache
 from harness.score_encode import encode as scored
 from harness.score_encode import prefix_token
-from harness.text import encode, mix, order, pack, rows_at, tokenizer_digest
+from harness.text import encode, mix, order, pack, rows_at, shared_out, tokenizer_digest
 
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).parents[2].parent / "shared"))
 TEXTS = ["The river runs by the old town.", "Ångström & Söhne — 1,000 €\n", "def f(x):\n    return x + 1", "<|endoftext|> </s>"]
@@ -418,6 +419,35 @@ def test_a_share_that_moves_is_followed_within_one_row(path: list[float], batch:
         counts, carry = mix({"old": share}, batch, carry)
         read += counts["old"]
         assert -1e-6 < batch * sum(path[:step]) - read < 1 + 1e-6
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> list[dict[str, float]]:
+    """Shares of 2 to 5 sources, update by update: any that sum to 1 at most, zeros and ones among them."""
+    names = [f"source{i}" for i in range(draw(st.integers(2, 5)))]
+    found = []
+    for _ in range(draw(st.integers(1, 60))):
+        weights = draw(st.lists(st.sampled_from([0.0, 0.0, 0.05, 0.3, 1.0, 2.5]), min_size=len(names), max_size=len(names)))
+        whole = max(1.0, sum(weights)) * (1 + 1e-12)
+        found.append({name: weight / whole for name, weight in zip(names, weights, strict=True)})
+    return found
+
+
+@settings(deadline=None, max_examples=300)
+@given(path=schedules(), batch=st.integers(1, 9), hold=st.integers(1, 20))
+def test_shares_that_move_are_followed_within_one_row_by_any_number_of_sources(
+    path: list[dict[str, float]], batch: int, hold: int
+) -> None:
+    """Of the sum of batch x share over the updates so far, at every update, new text too; each blend is held for a while."""
+    moving = [shares for shares in path for _ in range(hold)]
+    realised, owed = Counter[str](), Counter[str]()
+    for shares, rows in zip(moving, shared_out(lambda u: moving[u - 1], len(moving), batch), strict=False):
+        assert sum(rows.values()) == batch
+        assert min(rows.values()) >= 0
+        realised.update(rows)
+        for name, share in (shares | {"new": 1 - sum(shares.values())}).items():
+            owed[name] += batch * share  # pyright: ignore
+            assert abs(realised[name] - owed[name]) < 1 + 1e-6, name
 
 
 def test_mix_leaves_its_arguments_and_keeps_other_debts() -> None:
