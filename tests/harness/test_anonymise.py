@@ -40,6 +40,10 @@ GONE = {
         ("02-123-4567; (031) 123-4567; 070-1234-5678", "[PHONE]; [PHONE]; [PHONE]"),
         ("+82-10-1234-5678 / +44 20 7946 0958 / +49 (0)30 901820", "[PHONE] / [PHONE] / [PHONE]"),
         ("(555) 234-5678 or 555-234-5678 or 1-800-555-1234", "[PHONE] or [PHONE] or [PHONE]"),
+        (
+            "(555) 123-4567, 555-123-4567 (of the form, whether or not that exchange is given out)",
+            "[PHONE], [PHONE] (of the form, whether or not that exchange is given out)",
+        ),
         ("Tel: 2345678, fax no. 030 1234567, 전화번호: 1588-1234", "Tel: [PHONE], fax no. [PHONE], 전화번호: [PHONE]"),
         ("전화 (02) 123-4567, 82-10-1234-5678, TEL)02-123-4567", "전화 [PHONE], [PHONE], TEL)[PHONE]"),
         (
