@@ -21,6 +21,7 @@ def parts() -> dict[str, str]:
         "loop": f"```\n{inspect.cleandoc(loop)}\n```",
         "example": f"```python\n{example}```",
         "suites": suites(),
+        "corpora": corpora(),
         "suite file": f"```yaml\n{suite}```\n\n{keys()}",
         "mirrors file": f"```yaml\n{mirrors}```",
     }
@@ -36,6 +37,23 @@ def suites() -> str:
         told = ", ".join(f"`{task.name}` {_short(task)}" for task in made.tasks)
         if not name.startswith("world_"):
             rows.append(f"| `{name}` | {made.tasks[0].measures} | {told} |")
+    return "\n".join(rows)
+
+
+def corpora() -> str:
+    """The public corpora: where they lie, how large they are, what they may be used for."""
+    from harness.corpus import Published
+    from harness.registry import installed
+
+    rows = ["| corpus | what it is | on the hub | size | licence |", "|---|---|---|---|---|"]
+    for name, entry in installed("corpora").items():
+        made = entry.load()()
+        if isinstance(made, Published):
+            place = (
+                "no: `harness show` says how to make files of it" if made.recipe else f"`{made.label}`" + ", gated" * made.gated
+            )
+            marks = " (sensitive)" * made.sensitive
+            rows.append(f"| `{name}` | {made.about}{marks} | {place} | {made.size} | {made.licence} |")
     return "\n".join(rows)
 
 

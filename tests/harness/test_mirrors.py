@@ -370,7 +370,10 @@ def test_the_readme_s_examples_run(model_folder: Path) -> None:
     assert table.task.value_counts().to_dict() == {"pubmedqa": 3, "letters": 2, "c4_text": 1}
     assert table.prompt.str.fullmatch(r"(\[withheld: .*\])?").all(), "the suite is sensitive"
 
-    for name in ("hellaswag_validation.jsonl", "blimp/wh_island.jsonl", "mmlu/test.jsonl", "smollm/config.json"):
+    for name in (
+        *("hellaswag_validation.jsonl", "blimp/wh_island.jsonl", "mmlu/test.jsonl", "smollm/config.json"),
+        *("pubmed.jsonl.zst", "held.parquet"),
+    ):
         jsonl(Path(name))
     Path("mirrors.yaml").write_text((EXAMPLES / "mirrors.yaml").read_text())
     with quiet():
