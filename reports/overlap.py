@@ -65,7 +65,8 @@ def blocks(study: fg.Study) -> Iterator[Block]:
 
 
 RULE = (
-    "An item is looked for as runs of 13 words (all of its words where it has 8 to 12; shorter ones stand together by chance). "
+    "Each text is looked through as a whole, however much of it an arm read. An item is looked for as runs of 13 words (all of "
+    "its words where it has 8 to 12; shorter ones stand together by chance). "
     f"It is flagged where one text holds {100 * FLAG:.0f} % of them, or of those that reach into its right answer: unrelated "
     f"texts share less. From {100 * COPIED:.0f} % on it is there as good as whole. Other words for the same are not found."
 )
