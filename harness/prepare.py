@@ -7,46 +7,30 @@ of the sources, the recipe and the code of its steps; what was stopped goes on t
 """
 
 import errno
-import hashlib
 import shutil
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from harness import hiding, prepare_work
 from harness.clean import Step
+from harness.crash import crash_point
 from harness.duplicates import Index
 from harness.errors import HarnessError, InputError
-from harness.files import owned, read_json, write_facts, writing
-from harness.formats import Found
+from harness.files import flush_folder, owned, read_json, write_facts, writing
 from harness.plan import file_digest
-from harness.prepare_job import Job, Pass, everything, passes
-from harness.prepare_pass import EXAMPLES, Row, chunks, example, mapped, pace
+from harness.prepare_job import Job, Pass, passes
+from harness.prepare_pass import EXAMPLES, Row, chunks, example, mapped
+from harness.prepare_survey import Watch, survey
 from harness.prepare_table import report
 from harness.prepare_work import Kept, Progress
 from harness.prepare_write import write_rows
 
 Array = np.ndarray[Any, Any]
-SAMPLE = 64
-"""Documents on which the time of a preparation is foretold."""
-
-
-class Watch(Protocol):
-    """Who is told how a preparation goes."""
-
-    def begin(self, what: str, total: int | None, done: int) -> None:
-        """A pass over so many documents (None: unknown) begins."""
-
-    def step(self, done: int) -> None:
-        """So many documents of it are done."""
-
-    def note(self, sentence: str) -> None:
-        """Something to know."""
 
 
 def prepared(job: Job) -> dict[str, Any] | None:
@@ -66,7 +50,7 @@ def prepare(job: Job, watch: Watch) -> dict[str, Any]:
         if progress.foreign:
             watch.note("what was begun here was of other sources or another recipe; it begins anew")
         if "sources" not in progress.known:
-            _survey(job, progress, watch)
+            survey(job, progress, watch)
         todo = passes(job.recipe.steps)
         while progress.number < len(todo):
             _run(job, todo[progress.number], progress, watch)
@@ -99,62 +83,6 @@ def _room(folder: Path) -> Iterator[None]:
             f"there is no room left for {folder} ({free:,} MiB are free); make some and type the same command again, "
             "and it goes on from where it was"
         ) from error
-
-
-def _survey(job: Job, progress: Progress, watch: Watch) -> None:
-    """Count documents and bytes of every source and look at all ids once; a stream is not read for that."""
-    sources = []
-    for name, corpus in job.sources.items():
-        facts: dict[str, Any] = {"name": name, "about": corpus.about, "licence": corpus.licence, "key": corpus.key}
-        if not getattr(corpus.read, "window", None):
-            watch.begin(f"looking at {name}", None, 0)
-            facts |= _looked_at(islice(everything(corpus), job.limit), watch)
-            if facts.pop("ids") < facts["documents"]:
-                _refuse_doubled(islice(everything(corpus), job.limit))
-        sources.append(facts)
-    progress.save(sources=sources)
-    watch.note(_cost(job, sources))
-
-
-def _looked_at(documents: Iterable[Found], watch: Watch) -> dict[str, int]:
-    """How many there are, the bytes of their texts, and how many different ids (by 64 bits of each)."""
-    ids, size = array("Q"), 0
-    for number, found in enumerate(documents, 1):
-        size += len(found.document.text.encode())
-        ids.append(_bits(found))
-        watch.step(number)
-    return {"documents": len(ids), "bytes": size, "ids": len(np.unique(np.frombuffer(ids, np.uint64)))}
-
-
-def _bits(found: Found) -> int:
-    return int.from_bytes(hashlib.blake2b(found.document.id.encode(), digest_size=8).digest())
-
-
-def _refuse_doubled(documents: Iterable[Found]) -> None:
-    """Name the id that stands twice."""
-    seen: set[str] = set()
-    for found in documents:
-        if (name := found.document.id) in seen:
-            raise InputError(f"{found.where}: the id {name!r} stands a second time; every document has its own")
-        seen.add(name)
-
-
-def _cost(job: Job, sources: Sequence[Mapping[str, Any]]) -> str:
-    """What the first pass will take, foretold on a few documents; those after it take less, but for a model's scores."""
-    streamed = any("bytes" not in source for source in sources)
-    part = list(islice(job.rows(), SAMPLE))
-    todo = passes(job.recipe.steps)
-    each = pace(part, job.work(todo[0])) if part else 0.0  # seconds a byte, of one process
-    if streamed:
-        return f"how much text there is is not known before it is read; {job.workers / max(each, 1e-9) / 1e6:.1f} MB a second"
-    size = sum(source["bytes"] for source in sources)
-    documents = sum(source["documents"] for source in sources)
-    models = [step.name for step in job.recipe.steps if step.kind == "scorer"]
-    more = f", and what {', '.join(models)} will take" if models else ""
-    return (
-        f"{documents:,} documents, {size / 1e6:.1f} MB of text: about {each * size / job.workers:.0f} s to clean and compare"
-        f"{more}; up to {3 * size / 1e6:.0f} MB of the disk until it is done"
-    )
 
 
 def _input(job: Job, progress: Progress) -> Iterator[Row]:
@@ -238,6 +166,11 @@ def _finish(job: Job, progress: Progress, last: int) -> dict[str, Any]:
     if not len(facts):
         takers = ", ".join(f"{row['step']} took {row['taken']:,}" for row in found["steps"] if row["taken"]) or "there was none"
         raise HarnessError(f"no document is left ({takers}); nothing was written; change the recipe or the source")
-    write_rows(job.output, prepare_work.read(folder, keep), job.sensitive)
-    write_facts(job.note, found | {"sha256": file_digest(job.output)})
+    output, note = job.folder / job.output.name, job.folder / job.note.name  # a kill leaves nothing beside the output
+    write_rows(output, prepare_work.read(folder, keep), job.sensitive)
+    write_facts(note, found | {"sha256": file_digest(output)})
+    output.replace(job.output)
+    crash_point("file-renamed")
+    note.replace(job.note)
+    flush_folder(job.output.resolve().parent)
     return read_json(job.note)

@@ -24,7 +24,7 @@ LAYERS = [
     ["tables"],
     ["folder", "price", "milestones"],
     ["resolve"],
-    ["prepare", "prepare_job", "prepare_table"],
+    ["prepare", "prepare_job", "prepare_survey", "prepare_table"],
     ["spending", "fitting", "needs", "old_text", "lookup", "drawn", "texts", "other_tokens", "elsewhere", "manifest", "keeping", "looks"],
     ["testing"],
     ["bench", "pretrain", "arms", "asking"],

@@ -5,7 +5,6 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from scipy.stats import binom
 
 from harness.duplicates import GRAM, SIZE, WORDS, Index, clusters, fingerprint, rows
+from tests.harness.peaks import peaks
 
 SHARED = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[3] / "shared")
 PUBMED = SHARED / "data" / "medical" / "pubmed_train.jsonl"
@@ -142,7 +142,7 @@ def test_of_real_abstracts_those_are_found_that_overlap() -> None:
 
 
 MEMORY = """
-import random, resource
+import random
 from harness.duplicates import clusters
 def documents(count):
     draw = random.Random(1)
@@ -151,18 +151,12 @@ def documents(count):
         yield f"{i:09}", text
         if i % 10 == 0:
             yield f"{i:09}x", text + " once more"
-found = clusters(documents({count}))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, len(found))
+assert len(clusters(documents(COUNT))) == COUNT // 5
 """
 
 
-def test_memory_does_not_grow_with_the_documents() -> None:
-    def peak(count: int) -> Iterator[int]:
-        done = subprocess.run([sys.executable, "-c", MEMORY.replace("{count}", str(count))], capture_output=True, text=True)
-        yield from map(int, done.stdout.split())
-
-    (small, _), (large, found) = peak(2000), peak(20000)
-    assert found == 4000
+def test_memory_does_not_grow_with_the_documents(tmp_path: Path) -> None:
+    small, large = (peaks(MEMORY.replace("COUNT", str(count)), tmp_path)[0] for count in (2000, 20000))
     assert large - small < 12  # MiB; ten times the documents, of which a tenth is found twice and returned
 
 
