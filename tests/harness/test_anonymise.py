@@ -23,7 +23,7 @@ GONE = {
         ("9001011234567 is hers", "[RRN] is hers"),  # the check digit is wrong, as in half of those issued since October 2020
         ("(021231-4123456), 주민-900101-1234567번", "([RRN]), 주민-[RRN]번"),
         ("850229-1234567, 840229-1234567", "850229-1234567, [RRN]"),  # 1984 was a leap year
-        ("901301-1234567 901200-1234567", "901301-1234567 901200-1234567"),
+        ("901301-1234567 901200-1234567 421231-4123456", "901301-1234567 901200-1234567 421231-4123456"),
         ("870511 1456787, 870511 1456785", "870511 1456787, [RRN]"),  # the check digit decides where a blank is between
         ("９００１０１－１２３４５６７", "[RRN]"),
         ("9001011234567890 0.9001011234567 x9001011234567890", "9001011234567890 0.9001011234567 x9001011234567890"),
@@ -198,6 +198,10 @@ def test_time_grows_with_length_and_no_faster(unit: str) -> None:
     began = time.process_time()
     anonymise(unit * (100_000 // len(unit)))
     assert time.process_time() - began < 2
+
+
+def test_what_a_mark_lays_bare_is_marked_too() -> None:
+    assert anonymise("192.168.0.1-900101-1234567") == ("[IP]-[RRN]", {"IP": 1, "RRN": 1})
 
 
 def test_marks_are_counted_by_type() -> None:

@@ -128,6 +128,9 @@ def finished(text: str, mark: str = "DRAFT") -> bool:
     """Keep what is no draft."""
     return mark not in text
 
+def emptied(text: str) -> str:
+    return " \\n"
+
 def louder(text):
     return text.upper()
 
@@ -179,6 +182,7 @@ def test_steps_of_the_users_own_are_filters_or_cleaners_by_what_they_return(own:
     assert through(found.steps, "a DRAFT").text == "A DRAFT"
     assert through(found.steps, "a TODO").taken == "ours.py:finished"
     assert through(found.steps, "short").taken == "ours.py:longer"
+    assert through(recipe(str(written(own, '["ours.py:emptied"]'))).steps, "text").taken == "ours.py:emptied"
     (step,) = recipe(str(written(own, '[{"ours.py:kept": {}}]'))).steps
     assert (step.kind, step.values) == ("filter", {"_than": frozenset()})
 

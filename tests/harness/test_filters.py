@@ -80,7 +80,7 @@ def test_no_text_has_a_language_that_raises(text: str) -> None:
 
 def test_a_text_has_one_language_in_every_process() -> None:
     """Text between two languages, which the detector calls either as it draws."""
-    text = "Der patient was treated mit aspirin und the doctor war sehr happy with this."
+    text = "Otec, matka, syn und doctor happy"
     code = f"from harness.clean_language import detect; detect('draws first ' * 9); print(detect({text!r}))"
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed}
@@ -139,15 +139,21 @@ def test_each_threshold_of_repetition_is_the_papers() -> None:
 
 @pytest.mark.parametrize(("n", "most"), [(5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)])
 def test_words_in_n_grams_that_stood_before_are_a_share_of_all(n: int, most: float) -> None:
-    """Distinct words of one length, and n of them twice: n of 2n + k words stood before, in no longer n-gram."""
-    rules: dict[str, Any] = {
-        "characters": 1.0,
-        "top": [1.0, 1.0, 1.0],
-        "repeated": [most if i == n else 1.0 for i in range(5, 11)],
-    }
-    for more, kept in ((math.ceil(n / most) + 1, True), (math.floor(n / most) - 1, False)):
-        words = [f"w{i:04}" for i in range(more - n)]
-        assert repetition(" ".join([*words, *words[:n]]), **rules) is kept
+    """Different words of one length, and n + 3 of them a second time: four n-grams stood before, whose words count once."""
+    rules: dict[str, Any] = {"characters": 1.0, "top": [1.0] * 3, "repeated": [most if i == n else 1.0 for i in range(5, 11)]}
+    again = n + 3
+    for whole, kept in ((math.ceil(again / most) + 1, True), (math.floor(again / most) - 1, False)):
+        words = [f"w{i:04}" for i in range(whole - again)]
+        assert repetition(" ".join([*words, *words[:again]]), **rules) is kept
+
+
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+def test_characters_of_lines_and_paragraphs_that_stood_before_are_a_share_of_all(between: str) -> None:
+    """One of twelve stands twice: few lines, but s of 150 + 2 s characters, a fifth where s is 50."""
+    rules: dict[str, Any] = {"top": [1.0] * 3, "repeated": [1.0] * 6}
+    for size, kept in ((50, True), (51, False)):
+        text = between.join([*(f"{i:015}" for i in range(10)), "y" * size, "y" * size])
+        assert repetition(text, **rules) is kept
 
 
 GOOD = '''"""What it is for."""
