@@ -51,7 +51,7 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
 
 def _source(facts: Mapping[str, Any], corpus: Corpus) -> dict[str, Any]:
     """What is stored of a text: with what a reader is told of it and no result depends on."""
-    found = {**facts, "about": corpus.about, "licence": corpus.licence}
+    found = {**facts, "about": corpus.about, "licence": corpus.licence, "notes": list(corpus.notes)}
     if "parts" in facts:
         found["parts"] = [_source(each, part) for each, part in zip(facts["parts"], parts_of(corpus), strict=True)]
     return found

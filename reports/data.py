@@ -45,7 +45,7 @@ def texts(study: fg.Study) -> Table:
         (
             _role(name),
             str(facts.get("name") or words.NOTHING),
-            str(facts.get("origin") or facts.get("about") or words.NOTHING),
+            Cell(str(facts.get("about") or words.NOTHING), under="; ".join(facts.get("notes") or ())),
             str(facts.get("licence") or "unknown"),
             "yes" if facts.get("sensitive") else "no",
             words.count(facts.get("documents")),

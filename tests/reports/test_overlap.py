@@ -141,7 +141,7 @@ EVIL = "</script><img src=x onerror=alert(1)>"
 
 
 def test_names_of_texts_and_documents_are_no_markup(tmp_path: Path, fabricate: Any) -> None:
-    new = {"name": EVIL, "about": EVIL, "licence": EVIL, "origin": EVIL, "key": "k", "documents": 1, "tokens": 1}
+    new = {"name": EVIL, "about": EVIL, "licence": EVIL, "notes": [EVIL], "key": "k", "documents": 1, "tokens": 1}
     folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,), plan={"sources": {"new": new}}))
     held(folder, {"drugs": 1.0})
     rows = pd.read_parquet(folder / "contamination.parquet")
