@@ -64,7 +64,9 @@ def pack_all(asked: Settings, tokenizer: Any, found: Mapping[str, Corpus], lengt
 
 def trained(asked: Settings, table: Any) -> int:
     """Tokens that an arm trains on: as asked, or passes over the new text."""
-    return asked.tokens or int(table.facts.tokens * (asked.epochs or BUILT_IN["epochs"][0]))
+    from harness.mixture import epoch
+
+    return asked.tokens or int(epoch(table) * table.facts.tokens / len(table) * (asked.epochs or BUILT_IN["epochs"][0]))
 
 
 def _refuse_endless(corpus: Corpus) -> None:
