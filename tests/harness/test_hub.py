@@ -98,6 +98,17 @@ def test_only_what_was_looked_at_is_held_out(monkeypatch: pytest.MonkeyPatch) ->
     assert 20 < len(held) < 100
 
 
+def test_a_copy_of_what_is_held_out_is_not_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further down the stream, under another id."""
+    copies = [{"id": f"copy{i}", "text": row["text"]} for i, row in enumerate(numbered(1000))]
+    Hub(monkeypatch, {"train": [*numbered(1000), *copies]})
+    found = corpus("owner/name")
+    held = {document.text for split in ("validation", "test") for document in found.read(split)}
+    trained = [document.text for document in found.read("train")]
+    assert not held & set(trained)
+    assert len(trained) == 2 * (1000 - len(held))
+
+
 def test_rows_of_the_hub_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first before a run, the others when they are read."""
     Hub(monkeypatch, {"train": [*numbered(2), {"text": None}]}, "1")

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,12 @@ def test_drawing_goes_on_where_it_stopped(drawing: Drawing, monkeypatch: pytest.
     assert again.path.read_bytes() == whole
     rows = [rows for rows in drew if rows is not None]
     assert rows == drawn.groups_of(600, 32)
+
+
+def test_another_size_is_another_text(drawing: Drawing) -> None:
+    """Nothing of one is taken for the other."""
+    sizes = [(drawing.rows, drawing.length), (drawing.rows + 1, drawing.length), (drawing.rows, drawing.length + 1)]
+    assert len({replace(drawing, rows=rows, length=length).folder for rows, length in sizes}) == 3
 
 
 def test_what_was_drawn_is_a_corpus(drawing: Drawing) -> None:

@@ -176,7 +176,7 @@ def test_real_text_through_a_mirror(name: str) -> None:
 
 def test_lines_become_articles() -> None:
     """At titles behind a blank line; nothing is lost, and what is no text is passed on to be refused."""
-    written = ["before \n", "", " = One = \n", "", " a = b \n", " = = Part = = \n", " = c = d \n", "", " = Two = \n", " e \n"]
+    written = ["before \n", "", " = One = \n", "", " a = b \n", " = = Part = = \n", " = c = \n", "", " = Two = \n", " e \n"]
     found = list(articles(enumerate(({"text": line} for line in written), 1)))
     assert "".join(row["text"] for _, row in found) == "".join(written)
     assert [(number, row["text"].strip()[:8]) for number, row in found] == [(1, "before"), (3, "= One = "), (9, "= Two = ")]
