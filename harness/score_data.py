@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import mirrors
-from harness.errors import HarnessError, InputError, one_line, said
+from harness.errors import HarnessError, InputError, said
 from harness.files import cache, write_text
 from harness.plan import digest, file_digest
 from harness.score_texts import CHARACTERS, cut
@@ -47,7 +47,7 @@ def table(rows: list[dict[str, Any]], where: str) -> Any:
     try:
         return Dataset.from_list([{key: row.get(key) for key in keys} for row in rows])
     except (pyarrow.ArrowException, TypeError, ValueError) as error:
-        raise InputError(f"{where}: documents differ in the type of a field ({error})") from error
+        raise InputError(f"{where}: documents differ in the type of a field ({said(error)})") from error
 
 
 def tables(files: Mapping[str, Any]) -> Tables:
@@ -172,7 +172,8 @@ def _texts(name: str, text: Text, rows: Any) -> Iterator[dict[str, str]]:
         words = row[text.column]
         if words is not None and not isinstance(words, str):
             raise InputError(
-                f"task {name}: document {number} holds no text in its field {text.column}, but {one_line(repr(words))[:60]}"
+                f"task {name}: document {number} holds no text in its field {text.column}, "
+                f"but a value of another kind ({type(words).__name__})"
             )
         if words and words.strip():
             yield {"id": str(number), "text": cut(words, CHARACTERS)}

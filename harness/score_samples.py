@@ -109,7 +109,7 @@ def _samples(path: Path) -> Iterator[dict[str, Any]]:
         try:
             yield _restored(sample)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise InputError(f"{path}:{number} cannot be read ({type(error).__name__}: {error})") from error
+            raise InputError(f"{path}:{number} cannot be read ({said(error)})") from error
     if empty:
         raise InputError(f"{path} holds no samples")
 

@@ -248,4 +248,4 @@ def test_text_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = rows_file(tmp_path, [{"body": ["two", "words"]}])
     with pytest.raises(InputError) as error:
         prepare(suite(Task("notes", metric="bits_per_byte", text=Text(column="body"), files={"test": path})))
-    assert str(error.value) == "task notes: document 0 holds no text in its field body, but ['two', 'words']"
+    assert str(error.value) == "task notes: document 0 holds no text in its field body, but a value of another kind (list)"
