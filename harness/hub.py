@@ -5,7 +5,7 @@ taken from them, and what was read of a commit once is known without a network.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import splits
-from harness.corpus import SPLITS, Corpus, Document, Published, Split
+from harness.corpus import SPLITS, Corpus, Document, Published, Row, Split
 from harness.errors import HarnessError, InputError
 from harness.files import cache, read_json, write_json, writing
 from harness.formats import Found, Place, documents, says_sensitive, text_key
@@ -61,10 +61,11 @@ class Stream:
             own = self._splits()
             first, rows = _peek(self._rows(own["train"]))
             sensitive = first is not None and says_sensitive(first[1], f"hub:{self.of.label} train:{first[0]}")
+            blank: list[int] = []
             with writing(self._path) as beside, beside.open("w", encoding="utf-8") as file:
-                for found in islice(self._found("train", rows), splits.WINDOW):
+                for found in islice(self._found("train", rows, blank), splits.WINDOW):
                     file.write(json.dumps([found.document.id, found.document.text, found.where]) + "\n")
-            write_json(path, {"splits": own, "sensitive": sensitive})
+            write_json(path, {"splits": own, "sensitive": sensitive, "blank": len(blank)})
         return read_json(path)
 
     def _splits(self) -> dict[str, str]:
@@ -88,9 +89,18 @@ class Stream:
             )
             yield from enumerate(stream, 1)
 
-    def _found(self, split: str, rows: Iterator[Any]) -> Iterator[Found]:
+    def _found(self, split: str, rows: Iterator[Any], blank: list[int] | None = None) -> Iterator[Found]:
         of = self.of
-        place = Place(f"hub:{of.label} {split}", of.text, f"{split}:", of.id or "", of.gather)
+
+        def gather(rows: Iterable[Row]) -> Iterator[Row]:
+            """Rows that have text: nobody can mend those of the hub that have none."""
+            for number, row in of.gather(rows) if of.gather else rows:
+                if isinstance(text := row.get(of.text), str) and not text.strip():
+                    (blank if blank is not None else []).append(number)
+                else:
+                    yield number, row
+
+        place = Place(f"hub:{of.label} {split}", of.text, f"{split}:", of.id or "", gather)
         with errors(of):
             for found in documents(place, rows):
                 yield found._replace(key=text_key(found.document.text))
@@ -129,7 +139,12 @@ def corpus(of: Published, name: str, typed: str, seed: int) -> Corpus:
         licence=of.licence,
         sensitive=of.sensitive or facts["sensitive"],
         word=word,
+        notes=(_left_out(of, facts["blank"]),) if facts["blank"] else (),
     )
+
+
+def _left_out(of: Published, blank: int) -> str:
+    return f"hub:{of.label}: rows without text are left out, {blank} beside its first documents"
 
 
 def known(of: Published) -> bool:

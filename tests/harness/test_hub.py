@@ -98,6 +98,14 @@ def test_only_what_was_looked_at_is_held_out(monkeypatch: pytest.MonkeyPatch) ->
     assert 20 < len(held) < 100
 
 
+def test_rows_of_the_hub_without_text_are_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one's own files are refused; these nobody can mend."""
+    Hub(monkeypatch, {"train": [{"text": ""}, *numbered(900), {"text": " \n"}, {"text": "last"}]})
+    found = find_corpus("o/n")
+    assert found.notes == ("hub:o/n: rows without text are left out, 2 beside its first documents",)
+    assert sum(len(list(found.read(split))) for split in splits.SHARES) + len(list(found.read("train"))) == 901
+
+
 def test_a_copy_of_what_is_held_out_is_not_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Further down the stream, under another id."""
     copies = [{"id": f"copy{i}", "text": row["text"]} for i, row in enumerate(numbered(1000))]
