@@ -59,9 +59,9 @@ def unrelated(folder: Path, asked: list[Item]) -> None:
         spent, size = time.process_time() - began, sum(len(one.text.encode()) for one in train) / 1e6
         print(f"\n{name}: {size:.1f} MB in {spent:.1f} s, {size / spent:.1f} MB/s, {len(asked)} items")
         for task, found in table.groupby("task", sort=False):
-            share = found["share"].sort_values(ascending=False)
+            share = sorted(found["share"], reverse=True)
             print(
-                f"  {task:22} {len(found):6} items, {int((share > 0).sum()):3} share an n-gram, "
+                f"  {task:22} {len(found):6} items, {sum(s > 0 for s in share):3} share an n-gram, "
                 f"largest {', '.join(f'{s:.3f}' for s in share[:3])}; answers {found['answer'].max():.3f}; "
                 f"flagged {int((found[['share', 'answer']].max(axis=1) >= FLAG).sum())}"
             )

@@ -88,7 +88,7 @@ def told(folder: Path, word: str = WORD) -> set[str]:
         if path.is_file():
             text = path.read_bytes().decode(errors="replace")
             if path.suffix == ".parquet":
-                text += pd.read_parquet(path).to_json()
+                text += str(pd.read_parquet(path).to_json())
             found |= {str(path.relative_to(folder))} if word.lower() in text.lower() else set()
     return found
 
