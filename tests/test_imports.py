@@ -75,6 +75,7 @@ LAYERS = [
         "withheld",
         "contamination",
         "settings",
+        "kinds",
     ],
     ["sealed"],
     ["record"],
