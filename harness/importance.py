@@ -16,6 +16,7 @@ from harness.mixture import epoch
 from harness.model import load_model, locate
 from harness.plan import Budget, Engine
 from harness.resolve import content_keys, load
+from harness.settings import BUILT_IN
 from harness.sources import parts
 from harness.spending import decide
 from harness.strategy import OLD
@@ -41,7 +42,8 @@ def make(model: str, old: str, given: Mapping[str, Any], length: int | None = No
     """
     strategy = _strategy(given)
     asked = ask(None, {"model": model, "old": old, "length": length, "tokens": tokens})
-    base, corpus = locate(model), lookup.find_source(OLD, old)
+    seed = BUILT_IN["split_seed"][0] if asked.split_seed is None else asked.split_seed
+    base, corpus = locate(model), lookup.find_source(OLD, old, seed)
     if any(one.key.startswith("hub:") for one in parts(corpus)) and not tokens:
         raise InputError(f"--old {old} is read as far as a run trains; give --budget, the tokens of that run")
     found, length = load(asked, base, {OLD: corpus})
