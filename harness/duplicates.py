@@ -19,6 +19,7 @@ Cost: a document is 512 bytes on disk, and 16 a band while they are compared; in
 
 import hashlib
 import json
+import os
 import re
 import zlib
 from collections import defaultdict
@@ -129,10 +130,10 @@ class Index:
                 alike = numbers[start:end]
                 first[alike], copy[alike[1:]] = alike[0], True
         if near:
-            prints = np.memmap(self.path, PRINT, "r") if count else np.zeros(0, PRINT)
-            width = rows(threshold)
-            for hashes, numbers in self._groups(lambda batch: _bands(batch["values"], width), copy):
-                _join(first, hashes, numbers, prints, int(np.ceil(threshold * SIZE - 1e-9)))
+            width, needed = rows(threshold), int(np.ceil(threshold * SIZE - 1e-9))
+            with self.path.open("rb") as prints:
+                for hashes, numbers in self._groups(lambda batch: _bands(batch["values"], width), copy):
+                    _join(first, hashes, numbers, prints.fileno(), needed)
         return Found(_roots(first, np.arange(count)), copy)
 
     def _groups(self, of: Any, left_out: Array) -> Iterator[tuple[Array, Array]]:
@@ -183,7 +184,7 @@ def _runs(hashes: Array) -> Iterator[tuple[int, int]]:
     yield from zip(starts[several].tolist(), ends[several].tolist(), strict=True)
 
 
-def _join(first: Array, hashes: Array, numbers: Array, prints: Array, needed: int) -> None:
+def _join(first: Array, hashes: Array, numbers: Array, prints: int, needed: int) -> None:
     """Put documents of one band that agree in so many values into one cluster, named by its first document."""
     for start, end in _runs(hashes):
         members = numbers[start:end]
@@ -199,11 +200,17 @@ def _join(first: Array, hashes: Array, numbers: Array, prints: Array, needed: in
                 roots = _roots(first, members)
 
 
-def _agree(prints: Array, one: int, others: Array) -> Array:
+def _agree(prints: int, one: int, others: Array) -> Array:
     """In how many values a document agrees with each of others, (others,)."""
-    values = prints[one]["values"]
+    values = _read(prints, [one])
     parts = [others[i : i + BATCH] for i in range(0, len(others), BATCH)]
-    return np.concatenate([(prints[part]["values"] == values).sum(1) for part in parts])
+    return np.concatenate([(_read(prints, part.tolist()) == values).sum(1) for part in parts])
+
+
+def _read(prints: int, numbers: list[int]) -> Array:
+    """The values of some documents, (n, SIZE), from an open file; one that is mapped would fill the memory."""
+    size = PRINT.itemsize
+    return np.frombuffer(b"".join(os.pread(prints, size, number * size) for number in numbers), PRINT)["values"]
 
 
 def _roots(first: Array, numbers: Array) -> Array:

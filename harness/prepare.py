@@ -51,6 +51,10 @@ def prepare(job: Job, watch: Watch) -> dict[str, Any]:
             watch.note("what was begun here was of other sources or another recipe; it begins anew")
         if "sources" not in progress.known:
             survey(job, progress, watch)
+        elif progress.number or progress.position:
+            watch.note(
+                f"goes on where it was stopped: pass {progress.number + 1}, {progress.position:,} documents of it are done"
+            )
         todo = passes(job.recipe.steps)
         while progress.number < len(todo):
             _run(job, todo[progress.number], progress, watch)

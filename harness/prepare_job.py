@@ -145,10 +145,16 @@ def _cores() -> int:
 
 def _sources(words: Words) -> dict[str, Corpus]:
     """Every source by a name of its own."""
+    from harness import sources
     from harness.texts import unchecked
 
     found: dict[str, Corpus] = {}
-    for word in [words.sources] if Path(words.sources).exists() else words.sources.split(","):
+    typed = sources.words(words.sources)
+    if ",".join(typed) != words.sources or "" in typed:
+        raise InputError(
+            f"{words.sources} names no sources; type them with a comma between, without shares: all of each is read"
+        )
+    for word in typed:
         if words.output.exists() and Path(word).exists() and Path(word).samefile(words.output):
             raise InputError(f"--output {words.output} is a source itself; name another file")
         corpus = unchecked(word)

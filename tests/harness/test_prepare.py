@@ -233,6 +233,12 @@ def test_ended_anywhere_and_begun_again_it_is_the_same(ended: tuple[Path, dict[s
     assert not list(folder.glob(f".{name}*"))
 
 
+def test_it_says_that_it_goes_on(ended: tuple[Path, dict[str, list[End]]]) -> None:
+    said = [end[1].said for name, end in ended[1].items() if name.startswith("end-")]
+    found = [re.search(r"note: goes on where it was stopped: pass (\d), [\d,]+ documents of it are done", one) for one in said]
+    assert {one[1] for one in found if one} >= {"1", "2"}
+
+
 def test_a_full_disk_is_a_sentence(ended: tuple[Path, dict[str, list[End]]]) -> None:
     said = ended[1]["full"][0].said
     assert "there is no room left for .full.jsonl.work" in said
@@ -337,6 +343,11 @@ def refused(
         (
             {"sources": "GIVEN/one.jsonl,GIVEN/one.jsonl"},
             "GIVEN/one.jsonl holds the documents of a source before it; name each source once",
+        ),
+        (
+            {"sources": "GIVEN/one.jsonl=0.5,GIVEN/two.jsonl=0.5"},
+            "GIVEN/one.jsonl=0.5,GIVEN/two.jsonl=0.5 names no sources; "
+            "type them with a comma between, without shares: all of each is read",
         ),
         ({"domain": "medcal"}, "unknown recipe 'medcal'; did you mean medical?"),
         (
