@@ -215,6 +215,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     assert "960 tokens an arm: 15 steps of 4 x 16" in out
     assert "to do: 6 trainings (5,760 tokens, " in out
     assert "less than a minute of plain steps), 7 scorings" in out
+    assert "before training, every item that is scored is looked for in the 0.0 MB of training text" in out
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 

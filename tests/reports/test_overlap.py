@@ -1,5 +1,6 @@
 """Items that training text holds: on the page with figures as they follow from the rows; and said to be none where none are."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,26 @@ def test_the_list_is_cut_with_its_count(tmp_path: Path, fabricate: Any) -> None:
     assert len(table.rows) == overlap.LISTED
     assert "100 of 240" in table.caption
     assert {row[0] for row in table.rows} == {"facts"}, "the largest shares first"
+
+
+def test_every_part_of_a_mixture_stands_with_what_was_read_of_it(tmp_path: Path, fabricate: Any) -> None:
+    known = {"licence": "CC0", "documents": 5, "tokens": 4000}
+    parts = [{"name": name, "sensitive": name == "ward", **known} for name in ("web", "ward")]
+    old = {"name": "web+ward", "sensitive": True, "parts": parts}
+    sources = {"new": {"name": "notes", "documents": 3, "tokens": 1000}, "old": old}
+    folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,), plan={"sources": sources}))
+    path = folder / "none" / "seed-0" / "result.json"
+    one = {"epochs": 0.25, "unique_tokens": 1000, "documents": 2}
+    read = {"old": {"tokens": 3000, **one, "parts": {"web": {"tokens": 1000, **one}, "ward": {"tokens": 2000, **one}}}}
+    facts = json.loads(path.read_text()) | {"tokens": {"new": 1000, "old": 3000, "drawn": 0}, "read": read}
+    path.write_text(json.dumps(facts))
+    study = Study(record.read(folder))
+    told = data.texts(study)
+    assert [row[0] for row in told.rows] == ["new text, to be learned"] + 2 * ["old text, which the base knows"]
+    table = data.read(study)
+    assert table.head[:4] == ("arm", "new", "old: web", "old: ward")
+    cells: dict[str, Any] = dict(zip(table.head, table.rows[0], strict=True))
+    assert (cells["new"].text, cells["new"].under) == ("1 k", "25 %")
+    assert (cells["old: ward"].text, cells["old: ward"].under) == ("2 k", "50 %, 0.25 epochs, 1 k unique")
+    assert any("old: ward text is sensitive" in sentence for sentence in data.withheld(study))
+    assert "Sensitive texts are withheld" in page.render(study)
