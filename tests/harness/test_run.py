@@ -128,7 +128,7 @@ def test_the_same_command_again_keeps_the_size_of_its_micro_batches(
     assert harness("low_lr", "--seeds", 1, "--micro-batch", "auto")[0] == 0
     plan = read(folder / "out").plan
     assert (plan["micro_batch"], told in plan["notes"]) == (size, True)
-    monkeypatch.setattr(cli, "_run", found.append)
+    monkeypatch.setattr(cli, "_run", lambda ready, shown: found.append(ready))
     harness("low_lr,l2sp", "--seeds", 1)
     left = cost(found[0])
     assert left.scorings == 1
