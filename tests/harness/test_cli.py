@@ -294,7 +294,7 @@ def test_every_name_can_be_shown(harness: Type) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["list", "stratgies"], "there is no list of 'stratgies'; did you mean strategies or suites?"),
+        (["list", "stratgies"], "there is no list of 'stratgies'; did you mean strategies or suites or recipes?"),
         (["show", "ewcc"], "nothing is registered as 'ewcc'; did you mean ewc?"),
         (["shw"], "No such command 'shw'. Did you mean 'show'?"),
         (["show"], "Missing argument 'name'."),
