@@ -1,6 +1,6 @@
 """Which shares of n-grams tell copies from chance, and how fast text is looked through.
 
-python benchmarks/contamination.py FOLDER      of the shared data: general/, medical/, code/, eval/
+python benchmarks/contamination.py FOLDER      a folder that holds general/, medical/, code/, eval/
 
 Prints, for every training text and every set of items, items that share an n-gram at all, and the largest shares; of pieces of
 k words of held-out text, how many stand in training text by chance; what is found of planted copies that were changed; and MB a
