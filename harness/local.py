@@ -215,7 +215,7 @@ def _corpus(path: Path, files: Mapping[Split, list[File]], seed: int, unread: st
     count = sum(map(len, files.values()))
     first = next(iter(files.values()))[0]
     content = {split: [(file.place.prefix, file.digest) for file in group] for split, group in files.items()}
-    form: list[Any] = [first.place.column, first.place.id, getattr(first.place.gather, "__qualname__", None), first.code]
+    form = {split: _form(group[0]) for split, group in files.items()}  # mirrors may name a column for each split
     given: dict[Split, Source] = {split: partial(_chained, group) for split, group in files.items()}
     key = digest({"form": form, "files": content})
     text = "a document a file" if first.code else f"text in {first.place.column}"
@@ -227,6 +227,11 @@ def _corpus(path: Path, files: Mapping[Split, list[File]], seed: int, unread: st
         sensitive=any(file.sensitive() for group in files.values() for file in group),
         notes=(unread,) if unread else (),
     )
+
+
+def _form(file: File) -> list[Any]:
+    """How its bytes are read."""
+    return [file.place.column, file.place.id, getattr(file.place.gather, "__qualname__", None), file.code]
 
 
 def _chained(files: list[File]) -> Iterator[Found]:

@@ -169,3 +169,18 @@ def test_a_column_that_a_mirrored_file_lacks() -> None:
     write("mirrors.yaml", json.dumps({"datasets": {"MedRAG/pubmed": {"train": "a.jsonl"}}}))
     with pytest.raises(InputError, match=r"a\.jsonl:1: there is no content; the row has body; name the text's column as in"):
         find_corpus("pubmed")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_another_column_of_any_split_is_another_text(split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept by content, rows and scores, is not found again under the column of before."""
+    for name in ("train", "test"):
+        rows(f"{name}.jsonl", [{"title": f"{name} {i}", "body": f"all of {name} {i}"} for i in range(9)])
+    keys = []
+    for column in ("title", "body"):
+        files = {name: f"{name}.jsonl#{column if name == split else 'title'}" for name in ("train", "test")}
+        mirror = Path(f"{column}.yaml")
+        mirror.write_text(json.dumps({"datasets": {"o/n": files}}))
+        monkeypatch.setenv(mirrors.VARIABLE, str(mirror))
+        keys.append(find_corpus("hub:o/n").key)
+    assert keys[0] != keys[1]
