@@ -28,31 +28,40 @@ DRAWN = re.compile(r"drawn:(\d+)x(\d+)")
 def with_old(
     asked: Settings, base: Base, found: Mapping[str, Corpus], strategies: Mapping[str, Strategy], say: Say
 ) -> dict[str, Corpus]:
-    """Corpora by source, old text among them where an arm reads it; the notes of one that was chosen say why."""
-    readers = [arm for arm, strategy in strategies.items() if OLD in strategy.needed()]
-    if OLD in found or not readers:
+    """Corpora by source, old text among them where an arm reads it, or where the run to be continued has it.
+
+    The notes of one that was chosen say why.
+    """
+    if OLD in found:
         return dict(found)
+    readers = [arm for arm, strategy in strategies.items() if OLD in strategy.needed()]
+    reading = f"{', '.join(readers) or 'no arm'} read{'s' * (len(readers) < 2)} old text"
+    begun = f"{reading}, and no --old was given: "
     seed = BUILT_IN["split_seed"][0] if asked.split_seed is None else asked.split_seed
-    begun = f"{', '.join(readers)} read{'s' * (len(readers) == 1)} old text, and no --old was given: "
-    if kept := _kept(asked, base, found[NEW]):
-        drawing = DRAWN.fullmatch(kept)
+    kept = _kept(asked, base, found[NEW], reading if readers else "")
+    if word := kept.get("word"):
+        drawing = DRAWN.fullmatch(word)
         size = (int(drawing[1]), int(drawing[2])) if drawing else None
-        old = _drawn(asked, base, found, size, say) if size else find_corpus(kept, seed)
-        return {**found, OLD: _told(old, f"{begun}it is {old.name}, as in the plan of this run")}
+        old = _drawn(asked, base, found, size, say) if size else find_corpus(word, seed)
+        say(f"{begun}it is {old.name}, as in the plan of this run")
+        return {**found, OLD: replace(_told(old, word), notes=tuple(kept.get("notes", old.notes)))}
+    if not readers:
+        return dict(found)
     whys: list[str] = []
     for word, what in _candidates(base):
         say(f"no --old was given; looking for {what}, {word}")
         old = _tried(word, seed, whys)
         if old is not None:
             tail = f" ({'; '.join(whys)})" if whys else ""
-            return {**found, OLD: _told(old, f"{begun}it is {what}, {word}{tail}")}
+            return {**found, OLD: _told(old, word, f"{begun}it is {what}, {word}{tail}")}
     old = _drawn(asked, base, found, None, say)
     own = f"text of the base's own distribution, {old.name}: {old.about}"
-    return {**found, OLD: _told(old, f"{begun}it is {own} ({'; '.join(whys)})")}
+    return {**found, OLD: _told(old, "", f"{begun}it is {own} ({'; '.join(whys)})")}
 
 
-def _told(corpus: Corpus, note: str) -> Corpus:
-    return replace(corpus, notes=(note, *corpus.notes))
+def _told(corpus: Corpus, word: str, *why: str) -> Corpus:
+    """With the word by which a continued run finds it again."""
+    return replace(corpus, word=corpus.word or word, notes=(*why, *corpus.notes))
 
 
 def folder(asked: Settings, base: Base, new: Corpus) -> Path:
@@ -60,10 +69,21 @@ def folder(asked: Settings, base: Base, new: Corpus) -> Path:
     return Path(asked.output or f"runs/{Path(base.name).name}-{Path(new.name).name}")
 
 
-def _kept(asked: Settings, base: Base, new: Corpus) -> str | None:
-    """The word of the old text that the plan of this run names."""
+def _kept(asked: Settings, base: Base, new: Corpus, reading: str) -> Mapping[str, Any]:
+    """What the plan of this run says of its old text; `reading` says who reads some, where anybody does.
+
+    Refused before any is looked for: a run without old text cannot be given some, and of a file only its name is known.
+    """
     place = folder(asked, base, new)
-    return read_plan(place)["sources"].get(OLD, {}).get("word") if (place / "plan.yaml").is_file() else None
+    if not (place / "plan.yaml").is_file():
+        return {}
+    sources = read_plan(place).get("sources", {})
+    if reading and OLD not in sources:
+        raise InputError(f"{place} was begun without old text, and {reading}; give --output another folder, or delete it")
+    known = sources.get(OLD, {})
+    if known and not known.get("word"):
+        raise InputError(f"{place} has the old text {known['name']}; give it again with --old, or --output another folder")
+    return known
 
 
 def _candidates(base: Base) -> list[tuple[str, str]]:

@@ -133,6 +133,41 @@ def test_else_it_is_drawn_from_the_base_and_stays_so(run: Run) -> None:
     assert old() == first, "drawn again, it is the same text"
 
 
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_run_goes_on_with_arms_that_read_no_old_text(run: Run, mirrored: bool) -> None:
+    """It has old text all the same: what is scored stays, and so does the plan; whoever joins later may read it again."""
+    if mirrored:
+        web("HuggingFaceFW/fineweb-edu")
+    assert run("--strategies", "replay")[0] == 0
+    first = old()
+    code, out, err = run("--strategies", "kl")
+    assert (code, err) == (0, "")
+    assert f"no arm reads old text, and no --old was given: it is {first['name']}, as in the plan of this run" in out
+    assert old() == first, "and why it was chosen"
+    assert run("--strategies", "kl_old")[0] == 0
+    assert {path.name for path in Path("out").iterdir() if path.is_dir()} == {"base", "none", "replay", "kl", "kl_old"}
+
+
+def test_a_run_without_old_text_is_not_given_some(run: Run) -> None:
+    """That is said before any is looked for or drawn."""
+    assert run("--strategies", "kl")[0] == 0
+    code, out, err = run("--strategies", "kl,replay")
+    assert code == 2
+    assert "out was begun without old text, and replay reads old text; give --output another folder, or delete it" in err
+    assert "looking for" not in out
+    assert "drawing" not in out
+
+
+def test_a_run_whose_old_text_was_a_file_asks_for_it_again(run: Run) -> None:
+    web("HuggingFaceFW/fineweb-edu")
+    assert run("--strategies", "replay", "--old", "web.jsonl")[0] == 0
+    for arm in ("replay", "kl"):
+        code, out, err = run("--strategies", arm)
+        assert code == 2
+        assert "out has the old text web; give it again with --old, or --output another folder" in err
+        assert "looking for" not in out
+
+
 @pytest.fixture
 def drawing(model_folder: Path) -> Drawing:
     base = locate(str(model_folder))
