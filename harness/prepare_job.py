@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 
-from harness import __version__, duplicates, prepare_pass
+from harness import __version__
 from harness.clean import Recipe, Step, function, recipe
 from harness.corpus import SPLITS, Corpus
 from harness.errors import InputError
@@ -53,11 +53,12 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """Of all that decides what comes out: content of the sources, steps and their code, tokenizer, form of the output."""
-        modules = [inspect.getfile(function(step.word)) for step in self.recipe.steps]
-        modules += [duplicates.__file__, prepare_pass.__file__]
-        made_by = [__version__, self.recipe.name, self.recipe.key, *(file_digest(Path(path)) for path in modules)]
-        keys = {name: corpus.key for name, corpus in self.sources.items()}
+        """Of all that decides what comes out: content of the sources, steps, their code and models, tokenizer, form of output."""
+        here = Path(__file__).parent
+        modules = {Path(inspect.getfile(function(step.word))) for step in self.recipe.steps}
+        modules |= {*here.glob("clean*.py"), here / "duplicates.py", here / "prepare_pass.py"}
+        made_by = [__version__, self.recipe.name, self.recipe.key, _models(self.recipe), *sorted(map(file_digest, modules))]
+        keys = [(name, corpus.key) for name, corpus in self.sources.items()]  # in their order
         return digest([keys, self.limit, made_by, self.tokenizer, self.sensitive, self.show_text, self.output.name])
 
     @property
@@ -91,6 +92,13 @@ class Job:
         """What workers do in a pass."""
         prints = one.then is not None and one.then.kind == "corpus"
         return Work(one.steps, self.tokenizer, prints, self.secret)
+
+
+def _models(found: Recipe) -> list[str]:
+    """Digests of the models that score documents: what a word means may change."""
+    from harness.model import locate
+
+    return [locate(step.values["model"]).digest for step in found.steps if step.word == "perplexity"]
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,8 @@ def _sources(words: Words) -> dict[str, Corpus]:
         corpus = unchecked(word)
         if any(other.key == corpus.key for other in found.values()):
             raise InputError(f"{word} holds the documents of a source before it; name each source once")
-        found[corpus.name if corpus.name not in found else f"{corpus.name}-{len(found) + 1}"] = corpus
+        names = chain([corpus.name], (f"{corpus.name}-{number}" for number in count(len(found) + 1)))
+        found[next(name for name in names if name not in found)] = corpus
     return found
 
 

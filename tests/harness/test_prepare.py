@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from harness.hiding import quotes
 from harness.prepare import prepare, prepared
 from harness.prepare_job import Words, ready
 from harness.prepare_pass import Row, chunks
-from harness.prepare_table import examples
+from harness.prepare_table import examples, markdown
 from harness.reading import corpus
 from tests.harness.forks import End, Job, ends
 from tests.harness.peaks import peaks
@@ -270,6 +271,31 @@ def test_another_recipe_or_source_reuses_nothing(given: Path, tmp_path: Path) ->
     assert prepared(ready(words(given, output, sources=f"{given}/one.jsonl"))) is None
 
 
+def test_other_order_and_another_model_reuse_nothing(given: Path, tmp_path: Path, model_folder: Path) -> None:
+    """The order decides which duplicates stay; of a model not its word counts, but what it computes."""
+    output = tmp_path / "out.jsonl"
+    made(words(given, output))
+    assert prepared(ready(words(given, output)))
+    assert prepared(ready(words(given, output, sources=f"{given}/two.jsonl,{given}/one.jsonl"))) is None
+
+    scorer = Path(shutil.copytree(model_folder, tmp_path / "scorer"))
+    (tmp_path / "r.yaml").write_text(f"name: r\nsteps: [{{perplexity: {{model: {scorer}, maximum: 500}}}}]")
+    before = ready(words(given, output, domain=f"{tmp_path}/r.yaml")).key
+    assert ready(words(given, output, domain=f"{tmp_path}/r.yaml")).key == before
+    config = json.loads((scorer / "config.json").read_text())
+    (scorer / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.1}))
+    assert ready(words(given, output, domain=f"{tmp_path}/r.yaml")).key != before
+
+
+def test_every_source_has_a_name_of_its_own(tmp_path: Path) -> None:
+    typed = []
+    for number, name in enumerate(("n-3", "n", "n")):
+        (tmp_path / str(number)).mkdir()
+        typed.append(str(write(tmp_path / str(number) / f"{name}.jsonl", [{"id": "1", "text": f"text {number}"}])))
+    job = ready(Words(",".join(typed), "code", tmp_path / "out.jsonl"))
+    assert [row.id for row in job.rows()] == ["n-3/1", "n/1", "n-4/1"]
+
+
 SECRET = "Mail to jane.doe@example.org about card 4111 1111 1111 1111. "
 
 
@@ -362,6 +388,19 @@ def test_what_cannot_be_done_is_one_sentence(refused: Callable[..., str], given:
     flags = asked.pop("flags")
     asked = {name: value.replace("GIVEN", str(given)) for name, value in asked.items()}
     assert refused(asked.pop("sources"), *flags, **asked) == sentence
+
+
+def test_a_recipe_that_leaves_nothing_leaves_no_folder_either(refused: Callable[..., str], given: Path, tmp_path: Path) -> None:
+    (given / "all.yaml").write_text("name: all\nsteps: [{length: {minimum: 100000}}]\n")
+    assert "no document is left" in refused("GIVEN/one.jsonl", domain=str(given / "all.yaml"))
+    assert not (tmp_path / ".out.jsonl.work").exists()
+
+
+def test_the_table_spells_parameters_as_a_recipe_does() -> None:
+    row = {"step": "language", "documents": 1, "tokens": 2, "taken": 0, "taken_tokens": 0}
+    given = {"keep": ["en", "ko"], "near": True}
+    note = {"kept": {"documents": 1, "tokens": 2}, "sources": [], "marks": {}, "in": {"characters": 5}, "tokenizer": "a"}
+    assert "| keep [en, ko]; near true |" in markdown(note | {"steps": [row | {"given": given}]})
 
 
 @pytest.mark.parametrize(
