@@ -53,7 +53,7 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """Of all that decides what comes out: content of the sources, steps, their code and models, tokenizer, form of output."""
+        """Of all that decides what comes out: content of sources, steps with code and models, tokenizer, form of the output."""
         here = Path(__file__).parent
         modules = {Path(inspect.getfile(function(step.word))) for step in self.recipe.steps}
         modules |= {*here.glob("clean*.py"), here / "duplicates.py", here / "prepare_pass.py"}
