@@ -35,7 +35,7 @@ def step_page(name: str) -> str:
     module = whole if f"`{name}`" in whole.split("\n\n")[0] else ""
     told, _, parameters_told = (inspect.getdoc(function(name)) or "").partition("Parameters:")
     known = parameters(name)
-    shown = [f"{key}={_spell(p.default)}\n    {' '.join(described(parameters_told, key).split())}" for key, p in known.items()]
+    shown = [f"{key}={typed(p.default)}\n    {' '.join(described(parameters_told, key).split())}" for key, p in known.items()]
     listed = "\n".join(["Parameters, with their defaults:", *shown]) if known else "Parameters: none."
     return "\n\n".join(part for part in (f"{annotated(name)} {name}", module, told.strip(), listed) if part)
 
@@ -43,8 +43,8 @@ def step_page(name: str) -> str:
 def recipe_page(name: str) -> str:
     """A recipe in full: what it is for, and its steps with their parameters."""
     found: Recipe = recipe(name)
-    width = max(len(_typed(step)) for step in found.steps)
-    steps = [f"  {step.kind:7}  {_typed(step):{width}}  {_about(step.word)}".rstrip() for step in found.steps]
+    width = max(len(_called(step)) for step in found.steps)
+    steps = [f"  {step.kind:7}  {_called(step):{width}}  {_about(step.word)}".rstrip() for step in found.steps]
     sensitive = f"sensitive: {'yes' if found.sensitive else 'no'}"
     return "\n".join([f"recipe {name}", found.about, sensitive, "steps:", *steps])
 
@@ -53,8 +53,8 @@ def _about(word: str) -> str:
     return (inspect.getdoc(function(word)) or "").split("\n")[0]
 
 
-def _typed(step: Step) -> str:
-    return " ".join([step.name, *(f"{key}={_spell(value)}" for key, value in step.given.items())])
+def _called(step: Step) -> str:
+    return " ".join([step.name, *(f"{key}={typed(value)}" for key, value in step.given.items())])
 
 
 def described(text: str, parameter: str) -> str:
@@ -63,7 +63,8 @@ def described(text: str, parameter: str) -> str:
     return found[2] if found else ""
 
 
-def _spell(value: object) -> str:
+def typed(value: object) -> str:
+    """A parameter's value as it is typed in a recipe."""
     if value is None:
         return "none"
     return f"[{', '.join(map(spell, value))}]" if isinstance(value, list | tuple) else spell(value)

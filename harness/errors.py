@@ -87,7 +87,7 @@ def one_line(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown word: the nearest known ones, or all of them."""
-    names = sorted(known)
+    names = sorted(set(known))
     near = get_close_matches(word, names, n=3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(near)}?"

@@ -169,6 +169,7 @@ def _finish(job: Job, progress: Progress, last: int) -> dict[str, Any]:
     found = report(job, progress, facts)
     if not len(facts):
         takers = ", ".join(f"{row['step']} took {row['taken']:,}" for row in found["steps"] if row["taken"]) or "there was none"
+        shutil.rmtree(job.folder)
         raise HarnessError(f"no document is left ({takers}); nothing was written; change the recipe or the source")
     output, note = job.folder / job.output.name, job.folder / job.note.name  # a kill leaves nothing beside the output
     write_rows(output, prepare_work.read(folder, keep), job.sensitive)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness import __version__
+from harness.clean_told import typed
 from harness.prepare_job import Job
 from harness.prepare_work import Progress
 
@@ -90,7 +91,7 @@ def _share(part: int, whole: int) -> str:
 
 def _told(row: dict[str, Any]) -> str:
     """What else is known of a step."""
-    told = [f"{key} {value}" for key, value in row["given"].items()]
+    told = [f"{key} {typed(value)}" for key, value in row["given"].items()]
     if "changed" in row:
         told.append(f"{row['changed']:,} documents changed, {row['characters']:,} characters fewer")
     told += [f"{row[kind]:,} {kind} sources" for kind in KINDS if row.get(kind)]

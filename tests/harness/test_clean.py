@@ -332,3 +332,13 @@ def test_lists_and_pages_tell_what_steps_do() -> None:
     assert "suite medical" in both
     assert "recipe medical" in both
     assert "length minimum=200" in both
+
+
+def test_the_recipe_of_the_manual_works_as_typed(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "text.md").read_text("utf-8")
+    for kind, name in (("yaml", "clinic.yaml"), ("python", "ours.py")):
+        (tmp_path / name).write_text(manual.split(f"```{kind}\n")[1].split("```")[0])
+    made = recipe(str(tmp_path / "clinic.yaml"))
+    assert (made.name, made.sensitive, len(made.steps)) == ("clinic", True, 8)
+    assert through(made.steps[-1:], "DRAFT of a letter").taken == "ours.py:no_drafts"
+    assert through(made.steps[-1:], "A letter").text == "A letter"

@@ -103,3 +103,7 @@ def test_what_is_not_there_is_a_sentence_with_the_nearest() -> None:
         lines("strategy")
     with pytest.raises(InputError, match=r"nothing is registered as 'world_med'; did you mean world_medical"):
         page("world_med")
+    with pytest.raises(
+        InputError, match=r"nothing is registered as 'medcal'; did you mean medical or world_medical or residual"
+    ):
+        page("medcal")
