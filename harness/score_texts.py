@@ -25,14 +25,14 @@ CONFIG = {
 def documents_suite(name: str, new: Corpus | None, old: Corpus | None, task: Corpus | None = None) -> Suite:
     """Test documents of the new text (gain), the task's (gain) and the old (keep, same source), a task each corpus.
 
-    At most 200 documents each, the same for all. Task text is often small: where it has none to hold out, it has no task here.
+    At most 200 documents each, the same for all. Task text is often small: a corpus of it that has none to hold out has no task here.
     """
-    held = task if task is not None and next(iter(task.read("test")), None) is not None else None
-    corpora = [corpus for corpus in (new, old, held) if corpus is not None]
+    held = list(_tasks("task_text", task, ", the text of the task", True, measures="gain", source=None))
+    corpora = [corpus for corpus in (new, old, task if held else None) if corpus is not None]
     tasks = [
         *_tasks("new_text", new, "", measures="gain", source=None),
         *_tasks("old_text", old, ", the source of the old text", measures="keep", source="same"),
-        *_tasks("task_text", held, ", the text of the task", measures="gain", source=None),
+        *held,
     ]
     return Suite(
         name=name,
@@ -43,9 +43,11 @@ def documents_suite(name: str, new: Corpus | None, old: Corpus | None, task: Cor
     )
 
 
-def _tasks(name: str, corpus: Corpus | None, which: str, **facts: Any) -> Iterator[Task]:
-    """A task for each corpus of a source; one that is mixed has several, each named for its part."""
+def _tasks(name: str, corpus: Corpus | None, which: str, if_any: bool = False, **facts: Any) -> Iterator[Task]:
+    """A task for each corpus of a source (`if_any`: that holds documents out); one that is mixed has several, by its parts."""
     for one in parts(corpus) if corpus else ():
+        if if_any and next(iter(one.read("test")), None) is None:
+            continue
         own = name if one is corpus else f"{name}_{one.name}"
         yield _task(own, one, f"held-out documents of {one.name}{which}", **facts)
 

@@ -80,6 +80,15 @@ def test_an_epoch_reads_nothing_twice(run: Run) -> None:
     }  # fmt: skip
 
 
+def test_a_part_of_the_task_s_text_with_nothing_to_hold_out_has_no_task(run: Run) -> None:
+    """As task text alone has none: it is often small."""
+    text("tiny.jsonl", "lamps", 2)
+    words = ("--new", "a.jsonl", "--task", "task.jsonl,tiny.jsonl", "--tokens", 640, "--strategies", "none")
+    code, _, err = run(*words)
+    assert (code, err) == (0, "")
+    assert set(pd.read_parquet("out/base/scores/text.parquet")["task"]) == {"new_text", "task_text_task"}
+
+
 @pytest.mark.parametrize(
     ("new", "sentence"),
     [
