@@ -25,7 +25,8 @@ CONFIG = {
 def documents_suite(name: str, new: Corpus | None, old: Corpus | None, task: Corpus | None = None) -> Suite:
     """Test documents of the new text (gain), the task's (gain) and the old (keep, same source), a task each corpus.
 
-    At most 200 documents each, the same for all. Task text is often small: a corpus of it that has none to hold out has no task here.
+    At most 200 documents each, the same for all. Task text is often small: a corpus of it that has none to hold out has no
+    task here.
     """
     held = list(_tasks("task_text", task, ", the text of the task", True, measures="gain", source=None))
     corpora = [corpus for corpus in (new, old, task if held else None) if corpus is not None]
