@@ -93,8 +93,26 @@ def _mirrored(found: Published, seed: int) -> Corpus | None:
     if place is None:
         return None
     path, own = _formed(*place, form)
-    inner = [part for part in (path / found.folder, path / (found.configuration or "")) if part != path and part.is_dir()]
-    return _local(inner[0] if inner else path, own, seed)
+    return _local(_inside(path, found, label, found.label in known.datasets), own, seed)
+
+
+def _inside(path: Path, found: Published, label: str, own: bool) -> Path:
+    """Where a part lies: in a copy of the repository in its folder; else all that stands there is the part.
+
+    own   whether this is named for the part, and not for the whole, of which it may hold other parts alone
+    """
+    wanted = [path / part for part in (found.folder, found.configuration) if part]
+    if not wanted or not path.is_dir() or local.saved(path):
+        return path
+    if inner := [part for part in wanted if part.is_dir()]:
+        return inner[0]
+    if own:
+        return path
+    files = [child for child in (*path.iterdir(), *path.glob("data/*")) if child.is_file() or child.name.lower() in local.WORDS]
+    if any(child.is_dir() or child.name.endswith((*local.SUFFIXES, "dataset_dict.json")) for child in files):
+        return path
+    folders = ", ".join(sorted(child.name for child in wanted[0].parent.glob("*/"))) or "no folder"
+    raise InputError(f"{label}: {wanted[0]} is not there, beside {folders}; copy it there, or name another folder for it")
 
 
 def _formed(path: Path, column: str, form: Place) -> tuple[Path, Place]:

@@ -184,3 +184,16 @@ def test_another_column_of_any_split_is_another_text(split: str, monkeypatch: py
         monkeypatch.setenv(mirrors.VARIABLE, str(mirror))
         keys.append(find_corpus("hub:o/n").key)
     assert keys[0] != keys[1]
+
+
+def test_a_part_that_a_mirror_lacks_is_not_another_part() -> None:
+    """A copy of the repository has a folder a part; one folder for the whole, or named for the part, is what was asked for."""
+    rows("stack/data/python/train.jsonl", [{"content": f"x = {i}"} for i in range(9)])
+    rows("flat/train.jsonl", [{"content": f"int x = {i};"} for i in range(9)])
+    write("mirrors.yaml", json.dumps({"datasets": {"bigcode/the-stack-dedup": "stack"}}))
+    assert "x = 0" in documents(find_corpus("the_stack")).values()
+    with pytest.raises(InputError, match=r"dedup/java: .*stack/data/java is not there, beside python; copy it there, or name"):
+        find_corpus("the_stack/java")
+    for given in ({"bigcode/the-stack-dedup": "flat"}, {"bigcode/the-stack-dedup/java": "flat"}):
+        write("mirrors.yaml", json.dumps({"datasets": given}))
+        assert "int x = 0;" in documents(find_corpus("the_stack/java")).values()
