@@ -24,6 +24,9 @@ KEPT = re.compile(
 )
 """Numbers of literature, trials and data, which name nobody."""
 LONG = re.compile(r"\d(?:[\s.()/~\u2010-\u2015\u2212\uff0d\uff5e-]{0,3}\d){6}")
+MARK = re.compile(r"\[(?:RRN|EMAIL|PHONE|CARD|IBAN|IP|BIRTH_DATE|RECORD)\]")
+REACH, CUT = 180, 100
+"""Characters on both sides of a mark that are looked at again, and of them those at the ends where nothing is changed."""
 YEARS = re.compile(r"(?:19|20)\d\d\W{1,3}(?:19|20)\d\d")
 EMAIL = re.compile(
     r"(?<![\w.!#$%&*+/=?^`{|}~'-])[\w.!#$%&*+/=?^`{|}~'-]++@(?:[\w-]{1,63}\.)+(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}|[^\W\d_]{2,24})"
@@ -48,14 +51,15 @@ BORN = re.compile(
 )
 BORN_KOREAN = re.compile(rf"(?<!\d)({_DATE})(?=\s?\.?\s?(?:생(?!존|성|산|리|물|식)|출생))", re.IGNORECASE)
 _SEP = r"[ .\u00a0-]"
+_END = r"(?!\w|[.-]\d|,\d(?!\d\d?[-.) ]|\d{8}))"  # behind a comma may stand the next one
 PHONE = re.compile(
-    rf"(?<![\w+.-])\+\d{{1,3}}(?:[ \u00a0-]?\(0?\d{{0,4}}\))?(?:[ \u00a0-]?\d{{1,11}}){{1,6}}(?![\w]|\.\d)"  # international
+    rf"(?<![\w+.-])\+\d{{1,3}}(?:[ \u00a0-]?\(0?\d{{0,4}}\))?(?:[ \u00a0-]?\d{{1,14}}(?!\d)){{1,6}}(?!\w|\.\d)"  # international
     r"|(?<![\w+.-])\+\d{1,3}(?:\.\d{2,4}){2,5}(?![\w.])"
     r"|(?<![\w-])(?<!\d[./, ])(?:(?:82-)?01[016789]|82-1[016789]|070|080|050\d)"  # Korean
-    rf"{_SEP}?\d{{3,4}}{_SEP}?\d{{4}}(?![\w]|[.,-]\d)"
-    r"|(?<![\w-])(?<!\d[./, ])(?:\(0(?:2|[3-6][1-5])\) ?|0(?:2|[3-6][1-5])[-) ])\d{3,4}-\d{4}(?![\w]|[.,-]\d)"
-    r"|(?<![\w-])(?<!\d[./, ])(?:\+?1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d-)\d{3}[-.]\d{4}(?![\w]|[.,-]\d)"  # North American
-    r"|(?<![\w-])(?<!\d[./, ])(?:\+?1\.)?[2-9]\d\d\.[2-9]\d\d\.\d{4}(?![\w]|[.,-]\d)"
+    rf"{_SEP}?\d{{3,4}}{_SEP}?\d{{4}}{_END}"
+    rf"|(?<![\w-])(?<!\d[./, ])(?:\(0(?:2|[3-6][1-5])\) ?|0(?:2|[3-6][1-5])[-) ])\d{{3,4}}-\d{{4}}{_END}"
+    rf"|(?<![\w-])(?<!\d[./, ])(?:\+?1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d-)\d{{3}}[-.]\d{{4}}{_END}"  # North American
+    rf"|(?<![\w-])(?<!\d[./, ])(?:\+?1\.)?[2-9]\d\d\.[2-9]\d\d\.\d{{4}}{_END}"
 )
 CALLED = re.compile(
     r"((?:\b(?:tel|telephone|phone|fax|mobile|hotline|call)\b|전화|연락처|휴대폰|휴대전화|핸드폰|팩스)(?:\s?(?:번호|number|no))?"
@@ -74,10 +78,38 @@ def anonymise(text: str) -> Marked:
     word that says so: DOB, born, 생년월일; MRN, chart no., 등록번호. DOI, PMID, ISBN and trial numbers are kept.
     """
     marks: Counter[str] = Counter()
-    before = ""
-    while text != before:  # a mark may lay bare what stood against a number before
-        before, text = text, _once(text, marks)
+    text = _once(text, marks)
+    places = [found.start() for found in MARK.finditer(text)] if marks else []
+    while places:  # a mark may lay bare what stood against a number before
+        text, start, new = _near(text, places.pop(), marks)
+        while places and places[-1] > start + CUT:  # those were looked at with it
+            places.pop()
+        places += new
     return Marked(text, marks)
+
+
+def _near(text: str, place: int, marks: Counter[str]) -> tuple[str, int, list[int]]:
+    """With what stands near a mark looked at once more; from where on that was, and where marks were put."""
+    reach = REACH
+    while True:
+        start, end = max(0, place - reach), min(len(text), place + reach)
+        part, found = text[start:end], Counter[str]()
+        made = _once(part, found)
+        if made == part:
+            return text, start, []
+        before = _alike(part, made)
+        after = _alike(part[before:][::-1], made[before:][::-1])
+        if (start == 0 or before > CUT) and (end == len(text) or after > CUT):
+            break
+        reach *= 4  # what is cut through is not what it looks like
+    marks.update(found)
+    new = [start + one.start() for one in MARK.finditer(made) if before <= one.end() and one.start() <= len(made) - after]
+    return text[:start] + made + text[end:], start, new
+
+
+def _alike(one: str, other: str) -> int:
+    """Characters at the beginning that are the same."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _once(text: str, marks: Counter[str]) -> str:

@@ -1,10 +1,11 @@
 """Cleaners of characters (`unicode`) and of blanks (`spaces`), and the filter of length (`length`)."""
 
 import re
-import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import Field
+
+from harness.letters import normal
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -27,7 +28,7 @@ def unicode(text: str, form: Literal["NFC", "NFKC"] = "NFC") -> str:
         form: NFC joins letters and their accents and keeps µ, ², ½ and full-width letters; NFKC writes those as μ, 2, 1⁄2 too
     """
     text = LINE_ENDS.sub("\n", text).replace("\u2029", "\n\n")
-    return unicodedata.normalize(form, UNSEEN.sub("", unicodedata.normalize(form, UNSEEN.sub("", text))))
+    return normal(form, UNSEEN.sub("", normal(form, UNSEEN.sub("", text))))
 
 
 def spaces(text: str, code: bool = False) -> str:

@@ -13,7 +13,6 @@ Which shares count is said in harness/flags.py.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.corpus import Document
+from harness.letters import normal
 from harness.record import CONTAMINATION_COLUMNS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def words(text: str) -> list[str]:
     """Words as they are compared."""
     if text.isascii():
         return _ASCII.findall(text.lower())
-    return _WORDS.findall(unicodedata.normalize("NFKC", text).lower())
+    return _WORDS.findall(normal("NFKC", text).lower())
 
 
 @dataclass(frozen=True)

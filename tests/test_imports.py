@@ -80,7 +80,7 @@ LAYERS = [
     ["sealed"],
     ["record"],
     ["files"],
-    ["plan", "typed", "sandbox", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast"],
+    ["plan", "typed", "sandbox", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast", "letters"],
     ["errors", "hiding", "jail", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

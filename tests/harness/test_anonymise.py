@@ -204,6 +204,28 @@ def test_what_a_mark_lays_bare_is_marked_too() -> None:
     assert anonymise("192.168.0.1-900101-1234567") == ("[IP]-[RRN]", {"IP": 1, "RRN": 1})
 
 
+ROWS = ["900101-1234567-", "4111111111111111 ", "born 1.1.1990", "010-1234-5678,", "+82 10 1234 5678,", "212-555-0100,"]
+
+
+@pytest.mark.parametrize("unit", ROWS)
+def test_a_row_of_numbers_that_hide_one_another_is_marked_whole_and_soon(unit: str) -> None:
+    began = time.process_time()
+    found = anonymise("x" * 1000 + " " + unit * 500)
+    assert time.process_time() - began < 3
+    assert sum(found.marks.values()) == 500
+    assert not re.search(r"\d{4}", found.text)
+
+
+def test_digits_without_end_behind_a_plus_are_passed_over_soon() -> None:
+    began = time.process_time()
+    assert not anonymise(("+" + "1" * 80 + "x ") * 200).marks
+    assert time.process_time() - began < 2
+
+
+def test_a_phone_is_found_before_another_number() -> None:
+    assert anonymise("+82 10 1234 5678 4111111111111111").text == "[PHONE] [CARD]"
+
+
 def test_marks_are_counted_by_type() -> None:
     found = anonymise("a@b.org, c@d.org; 010-1234-5678")
     assert dict(found.marks) == {"EMAIL": 2, "PHONE": 1}
