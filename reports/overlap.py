@@ -35,7 +35,8 @@ def answer(study: fg.Study) -> str:
         return f"Of {words.several(judged, 'item')} that could be judged, the training text holds none.{rest}"
     largest = max(found, key=lambda tally: tally.largest).largest
     whole = f"{copied} of them as good as whole" if copied else f"none of them whole ({100 * largest:.0f} % at most)"
-    seen = f"Of {words.several(judged, 'item')} that could be judged, the training text holds parts of {flagged}, {whole}."
+    held = f"{copied} as good as whole" if copied == flagged else f"parts of {flagged}, {whole}"
+    seen = f"Of {words.several(judged, 'item')} that could be judged, the training text holds {held}."
     return seen + (_repeats(study) if not copied else " Figures without them stand below.") + rest
 
 

@@ -117,7 +117,7 @@ def test_a_conclusion_that_hangs_on_flagged_items_is_a_caution(tmp_path: Path, f
     ("shares", "more", "said"),
     [
         ({}, {}, "Of 1920 items that could be judged, the training text holds none."),
-        ({"drugs": 0.9}, {}, "holds parts of 30, 30 of them as good as whole. Figures without them stand below."),
+        ({"drugs": 0.9}, {}, "holds 30 as good as whole. Figures without them stand below."),
         ({"text_medical": 0.6}, {}, "holds parts of 30, none of them whole (60 % at most). All are documents (text_medical)"),
         ({}, {"n": 0, "share": math.nan}, "1920 others are too short to be told."),
     ],
