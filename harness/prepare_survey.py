@@ -36,6 +36,9 @@ def survey(job: Job, progress: Progress, watch: Watch) -> None:
     sources = []
     for name, corpus in job.sources.items():
         facts: dict[str, Any] = {"name": name, "about": corpus.about, "licence": corpus.licence, "key": corpus.key}
+        facts["notes"] = list(corpus.notes)  # files that are not read
+        for note in corpus.notes:
+            watch.note(note)
         if not getattr(corpus.read, "window", None):
             watch.begin(f"looking at {name}", None, 0)
             facts |= _looked_at(islice(everything(corpus), job.limit), watch)
