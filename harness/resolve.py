@@ -108,18 +108,7 @@ def resolve(asked: Settings, say: Callable[[str], None] | None = None) -> Ready:
         controls=arms.controls,
         prompts=prompts,
         plugins=asked.plugin,
-        options={
-            "margin": asked.margin,
-            "limit": asked.limit,
-            "allow_code_execution": asked.allow_code_execution,
-            "items": asked.items or BUILT_IN["items"][0],
-            "trackers": list(asked.trackers),
-            "milestones": looked,
-            "keep_weights": asked.keep_weights,
-            "scored_at": scored,
-            "on_nan": asked.on_nan,
-            "show_text": asked.show_text,
-        },
+        options=_options(asked, scored, looked),
         notes=(
             *(*arms.notes, *broken(arms.strategies), *lookup.read_how(corpora), *suite_notes, *budget_notes, *rows_note),
             *(equal_note, *scored_note, *few_checkpoints(asked, steps), *short),
@@ -129,6 +118,21 @@ def resolve(asked: Settings, say: Callable[[str], None] | None = None) -> Ready:
     setting = replace(setting, micro_batch=rows)
     heldout, bos = partial(lookup.heldout, corpora), base.facts.get("bos")
     return Ready(plan, base, found.tokenizer, setting, arms.strategies, suites, folder, asked.limit, bos, heldout, corpora)
+
+
+def _options(asked: Settings, scored: str, looked: bool) -> dict[str, Any]:
+    return {
+        "margin": asked.margin,
+        "limit": asked.limit,
+        "allow_code_execution": asked.allow_code_execution,
+        "items": asked.items or BUILT_IN["items"][0],
+        "trackers": list(asked.trackers),
+        "milestones": looked,
+        "keep_weights": asked.keep_weights,
+        "scored_at": scored,
+        "on_nan": asked.on_nan,
+        "show_text": asked.show_text,
+    }
 
 
 def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Found, int]:

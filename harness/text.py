@@ -31,9 +31,6 @@ NEAR = 1e-9  # rounding of shares: 0.1 ten times is one row
 
 AHEAD = 1000  # updates whose mixtures are looked at before their time: rows that are due later are not urgent
 
-Show = Callable[[int, int], None]
-"""Progress of packing: documents and tokens so far."""
-
 
 def tokenizer_digest(tokenizer: Any, known: Borders | None = None) -> str:
     """sha256 of all that decides which tokens a text becomes; equal after saving and loading.
@@ -55,7 +52,6 @@ def pack(
     length: int,
     cache: Cache | None = None,
     limit_tokens: int | None = None,
-    show: Show | None = None,
     known: Borders | None = None,
 ) -> Rows:
     """Documents to packed rows, kept in `cache` where one is given.
@@ -65,7 +61,7 @@ def pack(
     """
     limit = None if limit_tokens is None else limit_tokens // length
     kind = np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.int32)
-    stream = _Stream(encode(tokenizer, documents, known), kind, length, limit, show)
+    stream = _Stream(encode(tokenizer, documents, known), kind, length, limit)
     if cache is None:
         memory = BytesIO()
         facts = stream.write(memory)
@@ -110,7 +106,6 @@ class _Stream:
     kind: np.dtype
     length: int
     limit: int | None
-    show: Show | None
 
     def write(self, file: IO[bytes]) -> Facts:
         """Write all complete windows."""
@@ -120,8 +115,6 @@ class _Stream:
             ids, text_bytes = found
             file.write(np.asarray(ids, self.kind).tobytes())
             documents, size, tokens = documents + 1, size + text_bytes, tokens + len(ids)
-            if self.show and documents % TOGETHER[0] == 0:
-                self.show(documents, tokens)
         rows = int(min(tokens, goal)) // self.length
         kept = rows * self.length
         file.truncate(kept * self.kind.itemsize)
