@@ -54,6 +54,7 @@ def test_several_texts_are_trained_on_scored_and_recorded(run: Run) -> None:
     assert "parts" not in plan["task"]
     tasks = set(pd.read_parquet("out/base/scores/text.parquet")["task"])
     assert tasks == {"new_text_a", "new_text_b", "task_text"}
+    assert set(pd.read_parquet("out/contamination.parquet")["source"]) == {"new: a", "new: b", "task"}
     read = read_json(Path("out/none/seed-1/result.json"))["read"]
     assert {name: part["tokens"] for name, part in read["new"]["parts"].items()} == {"a": 960, "b": 320}
     assert set(read_json(Path("out/replay-source-task-share-1/seed-1/result.json"))["read"]) == {"task"}
