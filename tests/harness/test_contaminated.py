@@ -168,4 +168,4 @@ def test_text_that_is_not_read_is_not_looked_through(planted: Any) -> None:
     ready = planted()
     source = contaminated.Source(ready.corpora["new"], 7, 1000)
     overlap = contaminated.Overlap(list(items(ready.suites, None)))
-    assert contaminated._look(overlap, source, lambda done, whole: None)["share"].to_numpy().max() < FLAG
+    assert contaminated._look(overlap, source, lambda done, whole: None)["share"].max() < FLAG

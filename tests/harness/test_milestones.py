@@ -90,7 +90,7 @@ def test_items_cost_the_bits_that_score_says(ready: Any) -> None:
     suites, model = (*plan.suites, replace(quiz, tasks=(*quiz.tasks, long))), plan.setting.load()
     base = pd.concat([score(model, plan.tokenizer, suite) for suite in suites])
     items = choose(model, plan.tokenizer, suites, base, plan.bos, 6)
-    assert Counter(each.task for each in items) == {"new_text": 3, "old_text": 3, "rivers": 4, "long": 1}
+    assert Counter(each.task for each in items) == base["task"].value_counts().clip(upper=6).to_dict()
     assert max(len(each.windows) for each in items) > 1
     known = base.set_index(["task", "item"])
     for each in items:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import objective, optimizer, resume, train_gradient
-from harness import reader as reading
+from harness import objective, optimizer, resume, text, train_gradient
+from harness.reader import Reader
 from harness.strategy import Batch, Chunk, Memory, Origin, Strategy
 from harness.testing import LAWS, check_law, check_strategy
 from strategies.curriculum import Curriculum
@@ -248,22 +248,22 @@ def test_a_mean_of_micro_batch_means_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_iterator_that_starts_again_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed training that reads the head of the data once more."""
-    monkeypatch.setattr(reading.Reader, "skip", lambda self, updates: None)
+    monkeypatch.setattr(Reader, "skip", lambda self, updates: None)
     with pytest.raises(AssertionError, match="no longer gives the rows that its checkpoint at 1 had read"):
         check_law(Replay, "resumes_anywhere")
 
 
-def whole_part(shares: Mapping[str, float], batch: int, carry: Any) -> tuple[dict[str, int], dict[str, float]]:
+def whole_part(shares: Mapping[str, float], batch: int, *_: Any) -> tuple[dict[str, int], dict[str, float]]:
     counts = {name: int(batch * share) for name, share in shares.items()}
     return {**counts, "new": batch - sum(counts.values())}, {}
 
 
-def batch_too_large(shares: Mapping[str, float], batch: int, carry: Any) -> tuple[dict[str, int], dict[str, float]]:
+def batch_too_large(shares: Mapping[str, float], batch: int, *_: Any) -> tuple[dict[str, int], dict[str, float]]:
     return {name: round(batch * share) for name, share in shares.items()} | {"new": batch}, {}
 
 
 def test_old_rows_on_top_of_the_budget_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "mix", batch_too_large)
+    monkeypatch.setattr(text, "mix", batch_too_large)
     with pytest.raises(AssertionError, match="read 25 rows; the budget is 20"):
         check_law(Replay, "spends_the_budget_exactly")
 
@@ -275,7 +275,7 @@ def test_a_share_cut_to_whole_rows_is_caught(monkeypatch: pytest.MonkeyPatch) ->
         example: ClassVar[Mapping[str, Any]] = {"share": 0.1}
 
     assert check_law(Tenth, "example_is_not_the_control") is None
-    monkeypatch.setattr(reading, "mix", whole_part)
+    monkeypatch.setattr(text, "mix", whole_part)
     with pytest.raises(AssertionError, match="it does nothing"):
         check_law(Tenth, "example_is_not_the_control")
 
