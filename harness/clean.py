@@ -26,6 +26,7 @@ No step holds anything between documents, and steps can be pickled: any number o
 
 import inspect
 import math
+import re
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from harness.errors import HarnessError, InputError, one_line, said
+from harness.hiding import quotes
 from harness.plan import digest, file_digest
 from harness.registry import find, installed
 
@@ -93,6 +95,15 @@ class Step:
         own = {name: value for name, value in self.given.items() if self.kind != "scorer" or name not in LIMITS}
         return function(self.word)(given, **own)
 
+    def run(self, given: Any, on: str) -> Any:
+        """As `call`, where a step of the user's own may fail in any way; `on` says on what."""
+        try:
+            return self.call(given)
+        except HarnessError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{self.word} failed on {on}: {said(error)}") from error
+
     def limit(self, scores: Iterable[float]) -> float:
         """The largest score that is kept, of all scores of the corpus; one that is no number is never kept."""
         if self.values["quantile"] is None:
@@ -137,27 +148,34 @@ def through(steps: Sequence[Step], text: str, key: str = "") -> Outcome:
     """One document through cleaners and filters; `key` names it in errors. A cleaner takes what it leaves nothing of."""
     marks: Counter[str] = Counter()
     for step in steps:
-        try:
-            made = step.call(text)
-        except HarnessError:
-            raise
-        except Exception as error:  # a step of the user's own may fail in any way
-            raise InputError(f"{step.word} failed on document {key!r}: {said(error)}") from error
+        made = step.run(text, f"document {key!r}")
         if isinstance(made, Marked):
             marks.update(made.marks)
             made = made.text
         if step.kind == "filter" and isinstance(made, bool):
             if not made:
                 return Outcome(None, step.name, marks)
-        elif step.kind == "cleaner" and isinstance(made, str):
+        elif step.kind == "cleaner" and isinstance(made, str) and (not _half(made) or _half(text)):
             if not made.strip():
                 return Outcome(None, step.name, marks)
             text = made
         else:
             raise InputError(
-                f"{step.word} returned {one_line(repr(made))} for document {key!r}; a {step.kind} returns {_RETURNS[step.kind]}"
+                f"{step.word} returned {_told(made)} for document {key!r}; a {step.kind} returns {_RETURNS[step.kind]}"
             )
     return Outcome(text, None, marks)
+
+
+def _told(made: Any) -> str:
+    """What a step returned, in words that quote no text which must not be shown."""
+    if isinstance(made, str) and _half(made):
+        return "text with half of a character (a lone surrogate)"
+    return one_line(repr(made)) if quotes() or made is None else f"a value of type {type(made).__name__}"
+
+
+def _half(text: str) -> bool:
+    """Whether a text holds half of a character, which no file can."""
+    return not text.isascii() and re.search("[\ud800-\udfff]", text) is not None
 
 
 _RETURNS = {"cleaner": "the text", "filter": "True or False"}

@@ -120,7 +120,7 @@ def _kind(where: str, word: str, given: dict[str, Any]) -> Kind:
         raise
     except ValueError as error:
         raise InputError(f"{where}: {one_line(str(error))}") from error
-    except Exception as error:  # a step of the user's own may fail in any way
+    except (Exception, SystemExit) as error:  # a step of the user's own may fail in any way
         raise InputError(f"{where}: it failed on the text {EXAMPLE!r}: {said(error)}") from error
     if kind is None and not isinstance(made, str | bool | Marked):
         raise InputError(f"{where}: it returned {one_line(repr(made))}; it must return bool (True keeps) or str (cleaned text)")

@@ -37,6 +37,7 @@ def prepare(
 ) -> None:
     """Clean, filter and deduplicate documents, and say what each step took."""
     # one parameter a flag: that is how typer reads a command; they become one `Words` at once
+    from harness import hiding
     from harness import mirrors as mirrored
     from harness.prepare import prepare as made
     from harness.prepare import prepared
@@ -45,6 +46,7 @@ def prepare(
     with heeded():
         mirrored.use(mirrors)
         job = ready(Words(sources, domain, output, max_documents, workers, model, show_text))
+        hiding.quote(show_text or not job.sensitive)  # a fault of our own is printed at the very end
         if found := prepared(job):
             say(f"{output} is there already, prepared from this text by this recipe; nothing was done")
         else:

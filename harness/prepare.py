@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,14 @@ def _total(progress: Progress) -> int | None:
 
 def _scores(step: Step, rows: Sequence[Row]) -> Array:
     """A scorer's number for every document, (n,)."""
-    return np.array(step.call([row.text for row in rows]) if rows else [], np.float64)
+    if not rows:
+        return np.empty(0)
+    made = step.run([row.text for row in rows], f"{len(rows)} documents from {rows[0].id!r} on")
+    if not isinstance(made, Sequence | np.ndarray) or [type(score) for score in made if not isinstance(score, Real)]:
+        raise InputError(f"{step.word} returned no list of numbers; a scorer returns a number a document")
+    if len(made) != len(rows):
+        raise InputError(f"{step.word} returned {len(made)} numbers for {len(rows)} documents; a scorer returns one a document")
+    return np.array(made, np.float64)
 
 
 def _settled(job: Job, step: Step | None, folder: Path, progress: Progress) -> Array:

@@ -558,3 +558,84 @@ def test_an_error_of_a_users_step_repeats_no_sensitive_text(tmp_path: Path, work
         made(Words(f"{tmp_path}/in.jsonl", f"{tmp_path}/r.yaml", tmp_path / "out.jsonl", workers=workers))
     assert ("Jane has it" in str(error.value)) is not sensitive
     assert quotes()
+
+
+WARD = "Quillfeather has it, and is well again since she came to the ward of the house behind the river of Aldon."
+FAULTY = """
+import sys
+
+def texts(text: str) -> bool:
+    return text if "ward" in text else True
+
+def lists(text: str) -> str:
+    return [text] if "ward" in text else text
+
+def half(text: str) -> str:
+    return text + chr(0xD800)
+
+def leaves(text: str) -> bool:
+    return sys.exit(text) if "ward" in text else True
+
+def raises(texts: list[str]) -> list[float]:
+    if texts:
+        raise ValueError(texts[0])
+    return []
+
+def words(texts: list[str]) -> list[float]:
+    return texts
+
+def few(texts: list[str]) -> list[float]:
+    return [1.0, 2.0] if texts else []
+"""
+WITHHELD = "(its words may quote sensitive text, and are withheld; --show-text shows them)"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("texts", "returned a value of type str for document 'n1'; a filter returns True or False"),
+        ("lists", "returned a value of type list for document 'n1'; a cleaner returns the text"),
+        ("leaves", f"failed on document 'n1': SystemExit {WITHHELD}"),
+        ("raises", f"failed on 1 documents from 'n1' on: ValueError {WITHHELD}"),
+        ("words", "returned no list of numbers; a scorer returns a number a document"),
+        ("few", "returned 2 numbers for 1 documents; a scorer returns one a document"),
+    ],
+)
+def test_whatever_a_step_does_no_sensitive_text_is_said(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sentence: str
+) -> None:
+    monkeypatch.setattr("harness.hiding._quotes", True)
+    (tmp_path / "own.py").write_text(FAULTY)
+    step = f'{{"own.py:{name}": {{maximum: 1}}}}' if name in ("raises", "words", "few") else f'"own.py:{name}"'
+    (tmp_path / "r.yaml").write_text(f"name: r\nsensitive: true\nsteps: [{step}]\n")
+    write(tmp_path / "in.jsonl", [{"id": "n1", "text": WARD}])
+    assert refused("in.jsonl", domain="r.yaml") == f"{tmp_path}/own.py:{name} {sentence}"
+
+
+def test_half_a_character_of_a_users_cleaner_is_named(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(FAULTY)
+    (tmp_path / "r.yaml").write_text('name: r\nsteps: ["own.py:half"]\n')
+    write(tmp_path / "in.jsonl", [{"id": "n1", "text": WARD}])
+    assert "half returned text with half of a character (a lone surrogate) for document 'n1'" in refused(
+        "in.jsonl", domain="r.yaml"
+    )
+
+
+def test_a_fault_of_the_program_quotes_no_sensitive_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*given: Any) -> None:
+        raise KeyError(WARD)
+
+    monkeypatch.setattr("harness.hiding._quotes", True)
+    monkeypatch.setattr("harness.prepare.survey", broken)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in.jsonl", [{"id": "n1", "text": WARD}])
+    monkeypatch.setattr(sys, "argv", ["harness", "prepare", "in.jsonl", "--domain", "medical", "--output", "out.jsonl"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = capsys.readouterr().err
+    assert "KeyError" in said
+    assert "Quillfeather" not in said
