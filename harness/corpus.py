@@ -28,6 +28,7 @@ class Corpus:
     `key` identifies the content: two corpora with one key hold the same documents in the same order.
     `sensitive` keeps texts off pages, exports and trackers. `word` names the same content again, where the word that was
     typed may come to mean another (the newest commit of the hub). `notes` are what a reader must know of how it was read.
+    `published` is the data set of the hub that it is a part of.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Corpus:
     sensitive: bool = False
     word: str = ""
     notes: tuple[str, ...] = ()
+    published: str = ""
 
 
 @dataclass(frozen=True)

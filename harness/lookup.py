@@ -14,7 +14,7 @@ from harness.files import cache
 from harness.model import Base, load_tokenizer, locate, shapes
 from harness.settings import BUILT_IN, Settings
 from harness.strategy import NEW, OLD, TASK
-from harness.suite import Suite
+from harness.suite import Suite, Task
 from harness.texts import asked_of_hub, find_corpus, registered
 
 TEXT = "text"
@@ -125,7 +125,7 @@ def named(asked: Settings, more: Sequence[str] = ()) -> list[Suite]:
 
 def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> tuple[tuple[Suite, ...], list[str]]:
     """The suites of a plan, and what to say of them; text that is not registered brings its own held-out documents."""
-    notes = told(made)
+    notes, made = told(made), rehearsed(made, found.get(OLD))
     brought = any(not isinstance(registered(word), Corpus) for word in sources.words(asked.new))
     if brought or not asked.suites or TEXT in asked.suites:
         _refuse_untestable(asked, found)
@@ -136,6 +136,18 @@ def suites(asked: Settings, found: Mapping[str, Corpus], made: list[Suite]) -> t
             "add suites, as in --suites general"
         )
     return ready(made), notes
+
+
+def rehearsed(made: Sequence[Suite], old: Corpus | None) -> list[Suite]:
+    """Suites whose tasks say where they score the data set that arms may read as old text: a text of it, or its stock task."""
+    read = {one.published for one in sources.parts(old) if one.published} if old else set()
+    names = {dataset.rpartition("/")[2] for dataset in read}
+
+    def marked(task: Task) -> Task:
+        same = task.source == "other" and (task.name in names or (task.text is not None and task.text.dataset in read))
+        return replace(task, source="same") if same else task
+
+    return [replace(suite, tasks=tuple(map(marked, suite.tasks))) if read else suite for suite in made]
 
 
 def told(made: Sequence[Suite]) -> list[str]:

@@ -74,10 +74,10 @@ def published(found: Published, name: str, typed: str, seed: int = 0) -> Corpus:
     if (read := _mirrored(found, seed)) is not None:
         about = f"{read.about}, which stands for hub:{found.label}"
         sensitive = found.sensitive or read.sensitive
-        return replace(read, name=name, about=about, licence=found.licence, sensitive=sensitive)
+        return replace(read, name=name, about=about, licence=found.licence, sensitive=sensitive, published=found.dataset)
     if found.recipe:
         raise InputError(f"{name} is on no hub: {found.recipe}; then {hub.mirror(found)}")
-    return hub.corpus(found, name, typed, seed)
+    return replace(hub.corpus(found, name, typed, seed), published=found.dataset)
 
 
 def _mirrored(found: Published, seed: int) -> Corpus | None:

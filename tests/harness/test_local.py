@@ -197,3 +197,21 @@ def test_a_part_that_a_mirror_lacks_is_not_another_part() -> None:
     for given in ({"bigcode/the-stack-dedup": "flat"}, {"bigcode/the-stack-dedup/java": "flat"}):
         write("mirrors.yaml", json.dumps({"datasets": given}))
         assert "int x = 0;" in documents(find_corpus("the_stack/java")).values()
+
+
+@pytest.mark.parametrize(
+    ("word", "dataset", "same"),
+    [("c4", "allenai/c4", "c4_text"), ("wikitext", "Salesforce/wikitext", "wikitext"), ("hub:o/n", "o/n", None)],
+)
+def test_a_data_set_that_arms_may_read_as_old_text_is_not_scored_as_another(word: str, dataset: str, same: str | None) -> None:
+    """What was rehearsed is told from what was not, also in stock suites; alone and as a part of a mixture."""
+    from harness.lookup import find_source, rehearsed
+    from suites.general import general
+
+    rows("web.jsonl", [{"text": f" = Page {i} = \n"} for i in range(9)])
+    rows("own.jsonl", ROWS)
+    write("mirrors.yaml", json.dumps({"datasets": {dataset: {"train": "web.jsonl"}}}))
+    for old in (word, f"{word}=0.5,own.jsonl=0.5"):
+        (found,) = rehearsed([general()], find_source("old", old, 0))
+        assert [task.name for task in found.tasks if task.source != "other"] == ([same] if same else [])
+    assert rehearsed([general()], None) == rehearsed([general()], find_source("old", "own.jsonl", 0)) == [general()]
