@@ -17,6 +17,8 @@ from harness.plan import digest
 
 ROUNDED = Fraction(1, 1000)
 """What shares may sum to more or less than 1: thirds are typed as 0.333."""
+ENDINGS = r"(?:\.[\w+-]+)+(?:,(?:\.[\w+-]+)+)*"
+"""Endings of code behind the # of a folder."""
 Typed = str | Mapping[str, float | None]
 
 
@@ -72,7 +74,13 @@ def _pieces(typed: Typed) -> list[tuple[str, Fraction | None]]:
         return [(word, None if share is None else Fraction(str(share))) for word, share in typed.items()]
     if _whole(typed):
         return [(typed, None)]
-    return [_piece(word.strip()) for word in typed.split(",")]
+    found: list[str] = []
+    for word in typed.split(","):
+        if found and re.search(f"#{ENDINGS}$", found[-1]) and re.fullmatch(rf"{ENDINGS}(=[\d.]+)?", word):
+            found[-1] += f",{word}"  # one more ending of a folder of code
+        else:
+            found.append(word)
+    return [_piece(word.strip()) for word in found]
 
 
 def _piece(word: str) -> tuple[str, Fraction | None]:
@@ -84,8 +92,10 @@ def _piece(word: str) -> tuple[str, Fraction | None]:
 
 def _whole(word: str) -> bool:
     """Whether a word is one corpus as it stands."""
-    path = word.rpartition("#")[0] or word
-    return word in registry.installed("corpora") or any(Path(each).expanduser().exists() for each in (word, path))
+    path, mark, column = word.rpartition("#")
+    if word in registry.installed("corpora") or Path(word).expanduser().exists():
+        return True
+    return bool(mark) and bool(re.fullmatch(f"[^,=]*|{ENDINGS}", column)) and Path(path).expanduser().exists()
 
 
 def mixed(flag: str, corpora: Sequence[Corpus], shares: Sequence[Fraction] | None) -> Corpus:

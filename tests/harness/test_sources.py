@@ -43,6 +43,30 @@ def test_what_is_there_as_a_whole_is_one_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "names", "shares"),
+    [
+        ("a.jsonl#body,b.jsonl", ["a.jsonl#body", "b.jsonl"], None),
+        ("a.jsonl#body,b.jsonl#body", ["a.jsonl#body", "b.jsonl#body"], None),
+        ("a.jsonl#body=0.5,b.jsonl=0.5", ["a.jsonl#body", "b.jsonl"], [HALF, HALF]),
+        ("b.jsonl=0.5,a.jsonl#body=0.5", ["b.jsonl", "a.jsonl#body"], [HALF, HALF]),
+        ("code#.java,.kt", ["code#.java,.kt"], None),
+        ("code#.java,.kt,b.jsonl", ["code#.java,.kt", "b.jsonl"], None),
+        ("code#.java,.d.ts=0.5,b.jsonl=0.5", ["code#.java,.d.ts", "b.jsonl"], [HALF, HALF]),
+        ("code#.java=0.5,./b.jsonl=0.5", ["code#.java", "./b.jsonl"], [HALF, HALF]),
+        ("a,b.jsonl#body", ["a,b.jsonl#body"], None),
+    ],
+)
+def test_files_that_are_there_and_name_a_column_are_mixed_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, names: list[str], shares: list[Fraction] | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("code").mkdir()
+    for name in ("a.jsonl", "b.jsonl", "a,b.jsonl"):
+        Path(name).write_text("")
+    assert read("new", typed) == (names, shares)
+
+
+@pytest.mark.parametrize(
     ("typed", "sentence"),
     [
         ("a=0.7,b=0.2", "--new: the shares of a, b sum to 0.9; they are to sum to 1"),
