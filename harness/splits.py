@@ -71,6 +71,10 @@ class Splits:
     def _missing(self) -> list[Split]:
         return [split for split in SHARES if split not in self.given]
 
+    @property
+    def _looked_at(self) -> list[Any]:
+        return [self.key, RULE, *([WINDOW] if self.window else [])]
+
     def _cut(self, key: str) -> Split:
         root = self.clusters.get(key, key) if self._missing else key
         return self._moved.get(root) or by_key(root, self._missing, self.seed)
@@ -90,13 +94,13 @@ class Splits:
     def clusters(self) -> Mapping[str, str]:
         """By key the smallest key of its cluster, for keys that have near duplicates; found once and kept."""
         read = self.window or self.given["train"]
-        return _kept([self.key, RULE], lambda: clusters((found.key, found.document.text) for found in read()))
+        return _kept(self._looked_at, lambda: clusters((found.key, found.document.text) for found in read()))
 
     def across(self) -> dict[str, int]:
         """Documents of held-out splits that the source brings, and that have near duplicates among all others; kept too."""
         if len(self.given) < 2:
             return {}
-        return _kept([self.key, self.seed, RULE, "across"], self._across)
+        return _kept([*self._looked_at, self.seed, "across"], self._across)
 
     def _across(self) -> dict[str, int]:
         named = ((json.dumps([split, found.document.id]), found.document.text) for split, found in self.found())

@@ -199,3 +199,14 @@ def test_a_longer_stream_keeps_what_was_held_out() -> None:
     one, other = streamed(texts, 300), streamed([*texts, *(essay(i) for i in range(500, 600))], 300)
     for split in ("validation", "test"):
         assert [document.text for document in one(split)] == [document.text for document in other(split)]
+
+
+def test_a_longer_look_at_a_stream_is_another_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found among its first documents is not taken for what is found among more of them."""
+    found = [Found(Document(str(i), text), str(i), "") for i, text in enumerate([essay(1), essay(2), edited(essay(1), 40)])]
+    seen = []
+    for window in (2, 3):
+        monkeypatch.setattr(splits, "WINDOW", window)
+        read = Splits({"train": lambda: iter(found)}, "k", 0, lambda window=window: iter(found[:window]))
+        seen.append(dict(read.clusters))
+    assert seen == [{}, {"0": "0", "2": "0"}]
