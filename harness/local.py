@@ -185,6 +185,8 @@ def _unread(path: Path, read: int, left: Counter[str], aside: int) -> str:
     words = [f"{n} {kind}" for kind, n in common]
     words += [f"{rest} of other kinds"] if (rest := left.total() - sum(n for _, n in common)) else []
     words += [f"{aside} hidden or in {' or '.join(ASIDE)}"] if aside else []
+    links = sum(each.is_symlink() and each.is_dir() for each in path.rglob("*"))
+    words += [f"{links} linked folder{'s' * (links > 1)}"] if links else []
     files = "1 file is" if read == 1 else f"{read} files are"
     return f"{path}: {files} read; not read are {', '.join(words)}" if words else ""
 

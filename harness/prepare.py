@@ -36,11 +36,15 @@ Array = np.ndarray[Any, Any]
 
 def prepared(job: Job) -> dict[str, Any] | None:
     """The table of a preparation that is finished, and just this one; an output of another origin is refused."""
-    if not job.output.exists() or job.folder.exists():
+    if not job.output.exists():
         return None
-    known = read_json(job.note) if job.note.is_file() else {}
-    if known.get("sha256") != file_digest(job.output):
+    notes = [read_json(note) for note in (job.folder / job.note.name, job.note) if note.is_file()]
+    sha256 = file_digest(job.output)
+    known = next((note for note in notes if note.get("sha256") == sha256), None)
+    if known is None:
         raise InputError(f"{job.output} is there and is not what this command wrote; remove it, or name another --output")
+    if job.folder.exists():  # what was begun goes on
+        return None
     return known if known["key"] == job.key else None
 
 

@@ -215,3 +215,13 @@ def test_a_data_set_that_arms_may_read_as_old_text_is_not_scored_as_another(word
         (found,) = rehearsed([general()], find_source("old", old, 0))
         assert [task.name for task in found.tasks if task.source != "other"] == ([same] if same else [])
     assert rehearsed([general()], None) == rehearsed([general()], find_source("old", "own.jsonl", 0)) == [general()]
+
+
+def test_linked_folders_are_not_followed_and_that_is_said(tmp_path: Path) -> None:
+    folder, other = tmp_path / "texts", tmp_path / "other"
+    for each in (folder, other):
+        each.mkdir()
+        (each / "a.txt").write_text(f"A text of {each.name}.")
+    (folder / "round").symlink_to("..")
+    (folder / "more").symlink_to(other)
+    assert corpus(str(folder)).notes == (f"{folder}: 1 file is read; not read are 2 linked folders",)

@@ -426,6 +426,16 @@ def test_a_file_of_another_origin_is_not_overwritten(refused: Callable[..., str]
     assert (tmp_path / "out.jsonl").read_text() == "mine\n"
 
 
+def test_a_file_that_came_while_the_work_stood_still_is_not_overwritten(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / ".out.jsonl.work").mkdir()
+    (tmp_path / "out.jsonl").write_text("precious")
+    assert (
+        refused("GIVEN/one.jsonl")
+        == "out.jsonl is there and is not what this command wrote; remove it, or name another --output"
+    )
+    assert (tmp_path / "out.jsonl").read_text() == "precious"
+
+
 def test_two_at_once_on_one_output_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HELD, str(tmp_path / ".out.jsonl.work")],
