@@ -124,7 +124,9 @@ def _text(task: Task, scored: Scored, document: Any) -> tuple[str, str]:
 
 def _marked(asked: Iterable[Item]) -> str:
     """sha256 of items and of how they are looked for."""
-    found = hashlib.sha256(file_digest(Path(__file__).with_name("contamination.py")).encode())
+    found = hashlib.sha256()
+    for maker in ("contamination.py", "duplicates.py"):
+        found.update(file_digest(Path(__file__).with_name(maker)).encode())
     for item in asked:
         for part in vars(item).values():
             found.update(f"{len(part)}:{part}".encode(errors="surrogatepass"))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.corpus import Document
+from harness.duplicates import spread
 from harness.letters import normal
 from harness.record import CONTAMINATION_COLUMNS
 
@@ -34,6 +35,8 @@ TOGETHER = 2**22
 BASE = np.uint64(0x9E3779B97F4A7C15)
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _ASCII = re.compile("[a-z0-9]+")
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+"""Soft hyphens, zero-width characters and marks of direction: they part no words."""
 _WORDS = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
 
 
@@ -52,7 +55,7 @@ def words(text: str) -> list[str]:
     """Words as they are compared."""
     if text.isascii():
         return _ASCII.findall(text.lower())
-    return _WORDS.findall(normal("NFKC", text).lower())
+    return _WORDS.findall(normal("NFKC", _UNSEEN.sub("", text)).lower())
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ class Overlap:
         n = min(LONGEST, len(both)) if len(both) >= SHORTEST else 0
         if not n:
             return 0, np.empty(0, np.uint64)
-        codes = _mixed(np.fromiter((self._codes.setdefault(word, len(self._codes) + 1) for word in both), np.uint64, len(both)))
+        ids = np.fromiter((self._codes.setdefault(word, len(self._codes) + 1) for word in both), np.uint64, len(both))
+        codes = spread(ids * BASE)
         starts = len(both) - n + 1
         hashes = np.zeros(starts, np.uint64)
         for j in range(n):
@@ -157,7 +161,7 @@ class Overlap:
         ends = np.flatnonzero(ids == 0)  # the last of ids is one
         left = np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(len(ids))  # (w,) known words from here on
         at = np.flatnonzero(left >= min(first))
-        codes, hashes = _mixed(ids), np.zeros(len(at), np.uint64)
+        codes, hashes = spread(ids * BASE), np.zeros(len(at), np.uint64)
         for j in range(max(first)):
             if j >= min(first):
                 kept = left[at] > j
@@ -182,14 +186,6 @@ def _row(asked: Asked, first: np.ndarray, names: Mapping[int, str]) -> tuple[obj
 
 def _mean(found: np.ndarray) -> float:
     return np.count_nonzero(found) / len(found) if len(found) else float("nan")
-
-
-def _mixed(ids: np.ndarray) -> np.ndarray:
-    """Word numbers (w,) to 64 bits each in which every bit depends on all of the number's (splitmix64)."""
-    mixed = ids * BASE
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -80,7 +80,7 @@ def _values(words: list[str]) -> Array:
     codes = np.fromiter((zlib.crc32(word.encode(errors="surrogatepass")) for word in words), np.uint64, len(words))  # (W,)
     width = min(GRAM, len(words))
     shifted = [codes[i : len(codes) - width + 1 + i] * MIXERS[i] for i in range(width)]
-    grams = (_mixed(np.sum(shifted, 0)) >> np.uint64(32)).astype(np.uint32)  # (W - width + 1,)
+    grams = (spread(np.sum(shifted, 0)) >> np.uint64(32)).astype(np.uint32)  # (W - width + 1,)
     smallest = np.full(SIZE, 2**32 - 1, np.uint32)
     for start in range(0, len(grams), BATCH):
         values = grams[start : start + BATCH, None] * FACTORS + OFFSETS  # (n, SIZE), modulo 2^32: a permutation each
@@ -88,7 +88,7 @@ def _values(words: list[str]) -> Array:
     return smallest
 
 
-def _mixed(values: Array) -> Array:
+def spread(values: Array) -> Array:
     """Every bit of a 64-bit number spread over all others (the finalizer of splitmix64)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -173,7 +173,7 @@ def _digests(batch: Array) -> Array:
 def _bands(values: Array, width: int) -> Array:
     """A hash of each band of values, (n, SIZE / width); equal values in two different bands are different hashes."""
     parts = values.reshape(len(values), -1, width).astype(np.uint64)  # (n, bands, width)
-    return _mixed((_mixed(parts) * MIXERS[:width]).sum(2) + MIXERS[: parts.shape[1]])
+    return spread((spread(parts) * MIXERS[:width]).sum(2) + MIXERS[: parts.shape[1]])
 
 
 def _runs(hashes: Array) -> Iterator[tuple[int, int]]:
