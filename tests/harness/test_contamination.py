@@ -139,3 +139,8 @@ def test_a_copy_among_much_text_is_found_with_its_document() -> None:
     table = Overlap([item("", planted)]).look((Document(f"d{i}", text) for i, text in enumerate(texts)), heard.append)
     assert table["document"].tolist() == ["d137"]
     assert heard[-1] == sum(map(len, texts))
+
+
+@pytest.mark.parametrize("unseen", ["\u00ad", "\u200b", "\u200d", "\u200f", "\ufeff"])
+def test_what_nobody_sees_hides_no_copy(unseen: str) -> None:
+    assert words(f"Hyper{unseen}tension, {unseen}twice") == ["hypertension", "twice"]
