@@ -37,8 +37,6 @@ _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e0
 _ASCII = re.compile("[a-z0-9]+")
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 """Soft hyphens, zero-width characters and marks of direction: they part no words."""
-_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
-"""Soft hyphens, zero-width characters and marks of direction: they part no words."""
 _WORDS = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
 
 
