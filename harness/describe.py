@@ -178,8 +178,10 @@ def _parameters(cls: type[Strategy]) -> str:
     return "\n".join(["Parameters, with their defaults:", *found]) if found else "Parameters: none."
 
 
-def _published(found: Published) -> list[str]:
+def _published(found: Any) -> list[str]:
     """Where a public corpus lies, and what is to be known before it is read."""
+    if not isinstance(found, Published):
+        return []
     files = f", files in {found.folder}" if found.folder else ""
     told = {
         "recipe": found.recipe,
@@ -204,7 +206,7 @@ def _thing(kind: str, name: str, found: Any) -> str:
         told += _suite_lines(found)[1:]
         told += [found.note] if found.note else []
     if kind == "corpora":
-        told += _published(found) if isinstance(found, Published) else []
+        told += _published(found)
         told += [f"licence: {found.licence}", f"sensitive: {'yes' if found.sensitive else 'no'}"]
     if kind == "models":
         told += [f"folder: {found.folder}", *(f"  {key}: {value}" for key, value in dict(found.recipe).items())]
