@@ -7,10 +7,12 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scipy.stats import binom
 
+from harness import duplicates
 from harness.duplicates import GRAM, SIZE, WORDS, Index, clusters, fingerprint, rows
 from tests.harness.peaks import peaks
 
@@ -129,6 +131,30 @@ def test_boilerplate_that_all_documents_share_makes_them_no_duplicates() -> None
     draw = random.Random(3)
     head = words(draw, 120)
     assert clusters((str(i), f"{head} {words(draw, 80)}") for i in range(3000)) == {}
+
+
+def test_letters_from_one_template_are_compared_in_time_that_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No letter with all others; those that are near duplicates are found all the same, in any order."""
+    draw, compared = random.Random(7), 0
+    whole = duplicates._read
+
+    def read(prints: int, numbers: Any) -> Any:
+        nonlocal compared
+        compared += len(numbers)
+        return whole(prints, numbers)
+
+    monkeypatch.setattr(duplicates, "_read", read)
+    monkeypatch.setattr(duplicates, "CROWD", 64)
+    head = words(draw, 150)
+    letters = [(f"{i}", f"{head} {words(draw, 75)}") for i in range(3000)]
+    planted = [(f"{key}-again", f"{text} {words(draw, 24)}") for key, text in letters[:150]]
+    found = clusters(letters + planted)
+    assert jaccard(letters[0][1], planted[0][1]) == pytest.approx(0.9, abs=0.02)
+    assert sum(found.get(key) == key.removesuffix("-again") for key, _ in planted) >= 135
+    assert all(key.removesuffix("-again") == first for key, first in found.items()), "nothing but what was planted"
+    assert compared < 100 * len(letters + planted)
+    shuffled = draw.sample(letters + planted, len(letters + planted))
+    assert clusters(shuffled) == found
 
 
 @pytest.mark.skipif(not PUBMED.exists(), reason="the shared PubMed abstracts are not there")
