@@ -104,7 +104,7 @@ def measure(given: str, domain: str) -> bool:
                 for number, text in enumerate(texts(given, domain, size * 10**6)):
                     file.write(json.dumps({"id": str(number), "text": text}, ensure_ascii=False) + "\n")
             found[size] = one = prepare(folder, domain)
-            note = json.loads((folder / "out.prepared.json").read_text())
+            note = json.loads((folder / "out.jsonl.prepared.json").read_text())
         documents = f"{note['in']['documents']:,}, {note['kept']['documents']:,} kept"
         print(
             f"| {domain} | {size} | {documents} | {one['seconds']:.1f} | {one['processor']:.1f} | {size / one['seconds']:.1f} "

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,7 +73,7 @@ class Job:
     @property
     def note(self) -> Path:
         """The table and the digests of the output, beside it."""
-        return self.output.with_name(re.sub(r"\.(jsonl|parquet)(\.\w+)?$", "", self.output.name) + ".prepared.json")
+        return self.output.with_name(f"{self.output.name}.prepared.json")
 
     @property
     def folder(self) -> Path:

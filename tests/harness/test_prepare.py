@@ -171,6 +171,13 @@ def test_every_step_takes_what_it_says(whole: tuple[Path, dict[str, Any]], given
     assert [(row["id"], row["text"]) for row in rows_of(output)] == last
 
 
+def test_outputs_of_one_name_and_two_kinds_have_a_table_each(given: Path, tmp_path: Path) -> None:
+    for suffix in (".jsonl", ".parquet", ".jsonl"):
+        made(words(given, tmp_path / f"a{suffix}"))
+    tables = sorted(tmp_path.glob("*.prepared.json"))
+    assert [json.loads(path.read_text())["output"] for path in tables] == ["a.jsonl", "a.parquet"]
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"])
 def test_the_number_of_workers_changes_no_byte(
     given: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, suffix: str
@@ -178,11 +185,14 @@ def test_the_number_of_workers_changes_no_byte(
     made(words(given, tmp_path / f"a{suffix}"))
     (tmp_path / "two").mkdir()
     made(words(given, tmp_path / "two" / f"a{suffix}", workers=2))
-    for name in (f"a{suffix}", "a.prepared.json"):
+    for name in (f"a{suffix}", f"a{suffix}.prepared.json"):
         assert (tmp_path / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     found = list(corpus(str(tmp_path / f"a{suffix}")).read("train"))
     assert {row["id"]: row["text"] for row in rows_of(whole[0])}.items() >= {(one.id, one.text) for one in found}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a" + suffix, "a.prepared.json", "two"] or suffix == ".jsonl"
+    assert (
+        sorted(path.name for path in tmp_path.iterdir()) == ["a" + suffix, f"a{suffix}.prepared.json", "two"]
+        or suffix == ".jsonl"
+    )
 
 
 def test_chunks_are_the_same_wherever_reading_goes_on() -> None:
@@ -228,7 +238,7 @@ def test_ended_anywhere_and_begun_again_it_is_the_same(ended: tuple[Path, dict[s
     assert codes[-1] == 0, found[name][-1].said
     assert codes[0] == (1 if name == "full" else 9), "the point was not passed"
     assert (folder / f"{name}.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
-    one, other = (json.loads((folder / f"{each}.prepared.json").read_text()) for each in (name, "whole"))
+    one, other = (json.loads((folder / f"{each}.jsonl.prepared.json").read_text()) for each in (name, "whole"))
     passing = ("output", "key", "digest_of_the_rest")
     assert {k: v for k, v in one.items() if k not in passing} == {k: v for k, v in other.items() if k not in passing}
     assert not list(folder.glob(f".{name}*"))
@@ -328,7 +338,7 @@ def test_so_many_documents_of_each_source(given: Path, tmp_path: Path) -> None:
 def test_the_note_beside_it_is_no_text(given: Path, tmp_path: Path) -> None:
     made(words(given, tmp_path / "out.jsonl", max_documents=50))
     alone = [one.id for one in corpus(str(tmp_path / "out.jsonl")).read("train")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.prepared.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.jsonl.prepared.json"]
     assert [one.id.partition("-out")[0] for one in corpus(str(tmp_path)).read("train")] == alone
 
 

@@ -24,4 +24,4 @@ def test_files_that_are_not_read_are_said_and_stand_in_the_table(
     assert not end.value.code
     sentence = "project: 1 file is read; not read are 1 .java, 1 empty, 1 hidden or in node_modules or __pycache__"
     assert f"note: {sentence}" in capsys.readouterr().out
-    assert read_json(Path("out.prepared.json"))["sources"][0]["notes"] == [sentence]
+    assert read_json(Path("out.jsonl.prepared.json"))["sources"][0]["notes"] == [sentence]
