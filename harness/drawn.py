@@ -9,7 +9,7 @@ Cost: one forward pass a token, in order, with a cache of keys and values: 2 x p
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from harness.formats import Place
 from harness.model import Base, count_parameters, load_model
 from harness.plan import digest
 from harness.sample import group, groups_of
+from harness.sources import Say
 
 SHARE, MOST, ROWS = 0.1, 2**20, 64
 """Tokens that are drawn: a tenth of what an arm trains on, so many at most, and so many rows at least, to hold some out.
@@ -30,8 +31,6 @@ Replay reads a quarter by default, so each drawn token is read two or three time
 matrix) takes up to 2^20 tokens. In FLOPs it is a thirtieth of one training; in time about a tenth, as rows grow token by token.
 """
 SEED = 0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import Any
 from harness import lookup
 from harness.borders import borders
 from harness.corpus import Corpus
-from harness.drawn import Drawing, Say, name, rows_of
+from harness.drawn import Drawing, name, rows_of
 from harness.errors import InputError
 from harness.model import Base, load_tokenizer
 from harness.record import read_plan
 from harness.settings import BUILT_IN, Settings
+from harness.sources import Say
 from harness.strategy import NEW, OLD, Strategy
 from harness.texts import asked_of_hub, find_corpus
 

@@ -23,7 +23,7 @@ from harness.needs import check_fits, check_given
 from harness.passed import told
 from harness.plan import Arm, Budget, Engine, Plan, digest
 from harness.settings import BUILT_IN, Settings
-from harness.sources import Mixed
+from harness.sources import Mixed, Say, heard, silent
 from harness.spending import decide, updates
 from harness.strategy import NEW, Strategy, parameters, parts
 from harness.suite import Suite
@@ -66,7 +66,7 @@ class Found:
     others: Mapping[str, Base]
 
 
-def resolve(asked: Settings, say: Callable[[str], None] | None = None) -> Ready:
+def resolve(asked: Settings, say: Say = silent) -> Ready:
     """Everything looked up, checked and decided; `say` hears of what takes its time."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a run is one process for now, and this is one of several; start it without a launcher")
@@ -79,9 +79,9 @@ def resolve(asked: Settings, say: Callable[[str], None] | None = None) -> Ready:
     named = lookup.named(asked)
     base, corpora = locate(asked.model or ""), lookup.corpora(asked)
     folder = old_text.folder(asked, base, corpora[NEW])
-    corpora = old_text.with_old(asked, base, corpora, arms.strategies, say or (lambda sentence: None))
+    corpora = old_text.with_old(asked, base, corpora, arms.strategies, say)
     suites, suite_notes = lookup.suites(asked, corpora, guarded(named, corpora.values(), asked.show_text))
-    found, length = load(asked, base, corpora)
+    found, length = load(asked, base, corpora, say)
     budget, budget_notes = decide(asked, base, epoch(found.tables[NEW]), length)
     budget_notes += read_notes(found, budget)
     suit(found, budget.engine)
@@ -135,7 +135,7 @@ def _options(asked: Settings, scored: str, looked: bool) -> dict[str, Any]:
     }
 
 
-def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Found, int]:
+def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus], say: Say = silent) -> tuple[Found, int]:
     """Tokenizer, rows and other models, and the length of a row: that asked for, if the base was built for it."""
     from transformers import AutoConfig
 
@@ -146,7 +146,7 @@ def load(asked: Settings, base: Base, corpora: Mapping[str, Corpus]) -> tuple[Fo
         raise InputError(f"{base.name} has {text.vocab_size} embeddings, and its tokenizer makes the token {largest}")
     length = lookup.row_length(asked, base, text)
     known = borders(tokenizer, base.facts)
-    tables = lookup.pack_all(asked, tokenizer, corpora, length, known)
+    tables = lookup.pack_all(asked, tokenizer, {name: heard(corpus, say) for name, corpus in corpora.items()}, length, known)
     return Found(base, tokenizer, known, config, corpora, tables, lookup.other_models(asked, base, tokenizer)), length
 
 

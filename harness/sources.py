@@ -5,7 +5,8 @@ whatever commas and equals signs it holds.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +16,15 @@ from harness.corpus import Corpus, Document, Split
 from harness.errors import InputError
 from harness.plan import digest
 
+QUIET = 10.0
+"""Seconds of reading that nobody is told of."""
 ROUNDED = Fraction(1, 1000)
 """What shares may sum to more or less than 1: thirds are typed as 0.333."""
 ENDINGS = r"(?:\.[\w+-]+)+(?:,(?:\.[\w+-]+)+)*"
 """Endings of code behind the # of a folder."""
 Typed = str | Mapping[str, float | None]
+Say = Callable[[str], None]
+"""Hears a sentence about what takes its time."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,28 @@ class Mixed(Corpus):
 def parts(corpus: Corpus) -> tuple[Corpus, ...]:
     """The corpora that a source is made of: itself, unless it is mixed."""
     return corpus.parts if isinstance(corpus, Mixed) else (corpus,)
+
+
+def silent(sentence: str) -> None:
+    """Tell nobody."""
+
+
+def heard(corpus: Corpus, say: Say) -> Corpus:
+    """The same text; where reading it takes longer than some seconds, `say` hears how far it is."""
+    if isinstance(corpus, Mixed):
+        return replace(corpus, parts=tuple(heard(part, say) for part in corpus.parts))
+
+    def read(split: Split) -> Iterator[Document]:
+        began = told = time.monotonic()
+        characters = 0
+        for number, document in enumerate(corpus.read(split), 1):
+            yield document
+            characters += len(document.text)
+            if (now := time.monotonic()) > told + QUIET:
+                told, speed = now, characters / 1e6 / (now - began)
+                say(f"packing {corpus.name}: {number:,} documents, {characters / 1e6:,.0f}M characters, {speed:.1f}M a second")
+
+    return replace(corpus, read=read)
 
 
 def words(typed: Typed | None) -> list[str]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.corpus import Corpus
+from harness import sources
+from harness.corpus import Corpus, Document
 from harness.errors import InputError
 from harness.settings import settings
-from harness.sources import mixed, read, words
+from harness.sources import heard, mixed, read, words
 
 HALF = Fraction(1, 2)
 
@@ -105,3 +106,21 @@ def test_text_that_is_streamed_wants_a_share() -> None:
         mixed("new", [text("a", "1"), text("web", "hub:2")], None)
     assert str(error.value) == ("--new: web is streamed, and how many tokens it has is not known; give shares, as in web=0.5")
     assert mixed("new", [text("a", "1"), text("web", "hub:2")], [HALF, HALF]).name == "a+web"
+
+
+def test_reading_that_takes_long_is_heard_of_and_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(name: str) -> Corpus:
+        return Corpus(name, "", lambda split: iter([Document(f"{split}{i}", "a" * 10**6) for i in range(3)]), name)
+
+    both = mixed("new", [named("one"), named("two")], None)
+    said: list[str] = []
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(sources.time, "monotonic", lambda: float(next(clock)))
+    for quiet, count in ((100.0, 0), (7.0, 2)):
+        monkeypatch.setattr(sources, "QUIET", quiet)
+        slow = heard(both, said.append)
+        for part, same in zip(sources.parts(slow), sources.parts(both), strict=True):
+            assert list(part.read("train")) == list(same.read("train"))
+            assert (part.name, part.key) == (same.name, same.key)
+        assert len(said) == count
+    assert said[0] == "packing one: 2 documents, 2M characters, 0.2M a second"
