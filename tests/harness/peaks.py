@@ -1,6 +1,7 @@
 """The largest memory of a piece of code in a process of its own, and of the workers that it starts, looked at every 20 ms.
 
-Not the system's own peak: a process that was just forked begins with that of its parent.
+Not the system's own peak: a process that was just forked begins with that of its parent. Nor is it looked at before it runs a
+program of its own: until then its memory is the parent's, counted a second time.
 """
 
 import json
@@ -20,10 +21,17 @@ def resident(process):
     except psutil.Error:
         return 0.0
 
+def started(process, own):
+    try:
+        return process.cmdline() != own.cmdline()
+    except psutil.Error:
+        return False
+
 def look():
     own = psutil.Process()
     while True:
-        peak[:] = max(peak[0], resident(own)), max([peak[1], *(resident(one) for one in own.children(recursive=True))])
+        workers = [resident(one) for one in own.children(recursive=True) if started(one, own)]
+        peak[:] = max(peak[0], resident(own)), max([peak[1], *workers])
         time.sleep(0.02)
 
 if __name__ == "__main__":
