@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from harness import hiding
 
 WORD = "Quillfeather"
+TRACKED = ["--trackers", "tensorboard"] if find_spec("tensorboard") else []
 PLUGIN = f'''
 """Fails in the words of what it read."""
 from dataclasses import dataclass
@@ -98,7 +100,7 @@ def test_what_is_sensitive_is_told_only_where_it_was_asked_for(
     run: Run, clinic: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "kept"
-    code, said = run(*training(clinic, model_folder, folder, "--trackers", "tensorboard"))
+    code, said = run(*training(clinic, model_folder, folder, *TRACKED))
     assert code == 1, said
     assert "blurt/seed-1: " in said
     assert WORD not in said
@@ -110,7 +112,7 @@ def test_what_is_sensitive_is_told_only_where_it_was_asked_for(
     completed = pd.read_parquet(folder / "none" / "seed-1" / "completions.parquet")
     assert completed["completion"].str.fullmatch(r"(\[withheld: \d+ characters, [0-9a-f]{12}\])?").all()
     assert not pd.read_parquet(folder / "base" / "completions.parquet")["completion"].str.contains("withheld").any()
-    assert list(folder.rglob("events.out.tfevents*")), "the tracker wrote"
+    assert bool(list(folder.rglob("events.out.tfevents*"))) == bool(TRACKED), "the tracker wrote"
     assert len(pd.read_parquet(folder / "none" / "seed-1" / "trajectory.parquet")), "milestones were looked at"
 
     code, said = run("report", folder, "--show-text")
