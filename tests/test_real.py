@@ -25,7 +25,8 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("model", ["stories260k", pytest.param("general6m", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["stories260k", "general6m"])
 def test_five_arms_from_files_to_the_page(model: str, suite: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = ["--model", str(SHARED / "models" / model), "--suites", str(suite), "--output", str(folder)]
