@@ -15,7 +15,7 @@ test: .venv/installed-test
 	$(PYTEST)
 
 slow: .venv/installed-test
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --no-loadscope-reorder
 
 check: .venv/installed-test
 	$(BIN)/ruff check .

@@ -15,6 +15,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes of a test run share the cores
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest begins first, so that no process is left with it at the end."""
+    patience = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
+    items.sort(key=lambda item: -patience.get(item, 0))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Packed text and Fisher matrices of the tests, apart from the user's."""
