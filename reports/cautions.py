@@ -2,10 +2,10 @@
 
 from harness import flags
 from harness import forgetting as fg
+from harness.claims import Claim, Relation, claims, learned, primary
 from harness.record import Result
 from reports import elsewhere, sensitive, words
 from reports.arms import spent
-from reports.claims import Claim, Relation, claims, learned, primary
 
 FEW_ITEMS = 300
 CEILING = {"keep": "what is lost there changes no answer at first, and is seen late", "gain": "there is nothing left to learn"}

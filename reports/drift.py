@@ -9,9 +9,9 @@ import pandas as pd
 
 from harness import forgetting as fg
 from harness import statistics
+from harness.claims import primary
 from harness.statistics import Cells, Estimate, Floats
 from reports import words
-from reports.claims import primary
 from reports.figure import axis, label, marks, plot
 from reports.section import Block, Cell, Figure, Figures, Section, Table, Text
 

@@ -1,11 +1,11 @@
 """What was forgotten, and is it real? One sentence an arm, then what would make the sentences wrong."""
 
 from harness import forgetting as fg
+from harness.claims import Claim, Relation, claims, primary
 from harness.statistics import Estimate
 from reports import elsewhere, words
 from reports.arms import about
 from reports.cautions import STANDINGS, warnings
-from reports.claims import Claim, Relation, claims, primary
 from reports.section import Finding, Findings, Section, Text, Tone, Warnings
 
 TONES: dict[str, Tone] = {"forgotten": "bad", "not forgotten": "good", "not enough evidence": "quiet"}

@@ -77,6 +77,7 @@ LAYERS = [
         "registry",
         "plugins",
         "forgetting",
+        "claims",
         "results",
         "frontier",
         "trajectory",
@@ -98,7 +99,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
-FIGURES = {"record", "forgetting", "results", "statistics", "frontier", "pairing", "trajectory", "flags"}
+FIGURES = {"record", "forgetting", "claims", "results", "statistics", "frontier", "pairing", "trajectory", "flags"}
 PLAIN = {"plan", "typed", "errors", "files", "hiding"}
 """What those may import in turn."""
 # What a package may import of ours, and of others where that is limited.

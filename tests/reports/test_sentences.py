@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness import record
+from harness.claims import claims
 from harness.forgetting import LOST, LOST_REHEARSED, Study
 from reports import arms, cautions, page, provenance, tasks, tradeoff, verdict, words
-from reports.claims import claims
 from reports.section import Cell, Code
 
 
