@@ -131,8 +131,12 @@ def _sums(base: Objective, model: Objective, first: Tensor, second: Tensor, targ
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """(n, V) log-probabilities to (n,) K(p || q), in nats."""
-    return (p.exp() * (p - q)).sum(-1)
+    """(n, V) log-probabilities to (n,) K(p || q), in nats.
+
+    The sum of q - p is 0 but for the rounding of the two normalisers, and takes that rounding out of the other sum.
+    """
+    chances = p.exp()
+    return (chances * (p - q) + (q.exp() - chances)).sum(-1)
 
 
 def _logits(of: Objective, states: Tensor) -> Tensor:
