@@ -47,6 +47,8 @@ class Reading:
         return worse if self.measures == "keep" else -worse
 
 
+OLD_TEXT = "old_only"
+"""The arm that learns nothing: the control of what arms read of old text."""
 FORGETTING, REHEARSED = Reading("keep", "text", "other"), Reading("keep", "text", "same")
 LOST, LOST_REHEARSED = Reading("keep", "accuracy", "other"), Reading("keep", "accuracy", "same")
 ADAPTATION, LEARNED, ANSWERS = Reading("gain", "text"), Reading("gain", "accuracy"), Reading("gain", "answer")
@@ -86,6 +88,11 @@ class Study:
     def arms(self) -> tuple[str, ...]:
         """Arms with at least one finished trial, in the plan's order."""
         return tuple(dict.fromkeys(trial.name for trial in self.done))
+
+    @property
+    def competitors(self) -> tuple[str, ...]:
+        """Arms that are compared with the control and ranked: all but itself and the control of old text."""
+        return tuple(arm for arm in self.arms if self.control and arm not in (self.control, OLD_TEXT))
 
     @cached_property
     def samples(self) -> dict[str, Sample]:
