@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from harness.layers import Parts, crossed, satterthwaite
+
 Floats = NDArray[np.float64]
 Answer = Literal["forgotten", "not forgotten", "not enough evidence"]
 Layers = Literal["items", "seeds", "items and seeds"]
@@ -28,6 +30,7 @@ class Estimate:
     n, clusters     items, and groups of items that are not independent
     layers          which variance the error contains: of items, of training seeds, or both
     seeds           trainings behind the figure
+    parts           the layers apart, where the error contains both
     """
 
     value: float
@@ -37,6 +40,7 @@ class Estimate:
     clusters: int
     layers: Layers = "items"
     seeds: int = 1
+    parts: Parts | None = None
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Two-sided t interval."""
@@ -62,7 +66,8 @@ class Estimate:
 
     def times(self, factor: float) -> "Estimate":
         """The same figure in another unit or with the other sign."""
-        return replace(self, value=self.value * factor, error=self.error * abs(factor))
+        parts = self.parts.times(factor**2) if self.parts else None
+        return replace(self, value=self.value * factor, error=self.error * abs(factor), parts=parts)
 
 
 @dataclass(frozen=True)
@@ -117,42 +122,35 @@ def average(parts: Sequence[Estimate]) -> Estimate:
     )
 
 
-def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:
-    """Degrees of freedom of a sum of variances: (sum v)^2 / sum(v^2 / df)."""
-    total = sum(variances)
-    if total == 0 or math.isinf(total):
-        return min(freedoms)
-    return total**2 / sum(v**2 / df for v, df in zip(variances, freedoms, strict=True))
-
-
 def over_seeds(values: ArrayLike) -> Estimate:
     """t interval over trainings: mean +- t_{S-1} s/sqrt(S). Says nothing of other items than these."""
     return replace(mean(values), layers="seeds", seeds=len(np.asarray(values)))
 
 
-def two_layers(values: ArrayLike, items: Estimate) -> Estimate:
-    """Seeds and items in quadrature: Var = s^2/S + SE_items^2.
+def two_layers(values: ArrayLike, items: Estimate, shared: float = 0.0) -> Estimate:
+    """Seeds and items: Var = s^2/S + SE_items^2 - shared, and no less than either layer alone.
 
-    The items are shared by all seeds, so their term does not shrink with S.
+    The items are shared by all seeds, so their term does not shrink with S. What a training does to single items is in
+    both terms and is taken away once, as in errors clustered two ways (Cameron, Gelbach and Miller 2011).
 
     values      (S,) the figure under each seed
     items       the figure of the item values averaged over seeds
+    shared      variance of the seed x item term (layers.crossed)
     With one seed there is only the item layer, and the claim is about that checkpoint.
     """
     count = len(np.asarray(values))
     if count < 2:
         return items
     seeds = over_seeds(values)
-    variances = [seeds.error**2, items.error**2]
-    freedom = satterthwaite(variances, [seeds.freedom, items.freedom])
-    error = math.sqrt(sum(variances))
-    return Estimate(seeds.value, error, freedom, items.n, items.clusters, "items and seeds", count)
+    parts = Parts(items.error**2, seeds.error**2, shared, (items.freedom, seeds.freedom))
+    error, freedom = parts.joint()
+    return Estimate(seeds.value, error, freedom, items.n, items.clusters, "items and seeds", count, parts)
 
 
 def macro(cells: Sequence[Cells]) -> Estimate:
     """The mean over tasks of sum(u)/sum(w), with both layers."""
     by_seed = np.mean([cell.values.sum(axis=1) / cell.weights.sum() for cell in cells], axis=0)  # (S,)
-    return two_layers(by_seed, average([_over_items(cell) for cell in cells]))
+    return two_layers(by_seed, average([_over_items(cell) for cell in cells]), _crossed(cells))
 
 
 def share(parts: Sequence[Cells], wholes: Sequence[Cells]) -> Estimate:
@@ -165,8 +163,14 @@ def share(parts: Sequence[Cells], wholes: Sequence[Cells]) -> Estimate:
     value, bottom = float(np.mean(tops) / np.mean(bottoms)), float(np.mean(bottoms))
     pairs = zip(parts, wholes, strict=True)
     residuals = [replace(part, values=part.values - value * whole.values) for part, whole in pairs]
-    items = average([_over_items(cell) for cell in residuals]).times(len(parts) / bottom)
-    return replace(two_layers(tops / bottoms, replace(items, value=value)), value=value)
+    scale = len(parts) / bottom
+    items = replace(average([_over_items(cell) for cell in residuals]).times(scale), value=value)
+    return replace(two_layers(tops / bottoms, items, _crossed(residuals) * scale**2), value=value)
+
+
+def _crossed(cells: Sequence[Cells]) -> float:
+    """Variance of a macro average over tasks by what each training does to single items."""
+    return sum(crossed(cell.values, cell.weights, cell.clusters) for cell in cells) / len(cells) ** 2
 
 
 def _over_items(cell: Cells) -> Estimate:

@@ -84,6 +84,8 @@ LAYERS = [
         "course",
         "pairing",
         "statistics",
+        "power",
+        "layers",
         "flags",
         "withheld",
         "contamination",
@@ -99,7 +101,19 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
-FIGURES = {"record", "forgetting", "claims", "results", "statistics", "frontier", "pairing", "trajectory", "flags"}
+FIGURES = {
+    "record",
+    "forgetting",
+    "claims",
+    "results",
+    "statistics",
+    "power",
+    "layers",
+    "frontier",
+    "pairing",
+    "trajectory",
+    "flags",
+}
 PLAIN = {"plan", "typed", "errors", "files", "hiding"}
 """What those may import in turn."""
 # What a package may import of ours, and of others where that is limited.

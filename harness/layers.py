@@ -1,0 +1,56 @@
+"""The two layers of an error, apart and together: other items under the same trainings, other trainings on the same items."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The variances that an error of both layers is made of, in the figure's unit squared.
+
+    item, seed      of other items under these trainings, and of other trainings on these items
+    crossed         of what a training does to single items: part of both, counted once in the error
+    freedoms        degrees of freedom of item and seed
+    """
+
+    item: float
+    seed: float
+    crossed: float
+    freedoms: tuple[float, float]
+
+    def times(self, square: float) -> "Parts":
+        """The same in another unit, whose square is given."""
+        return Parts(self.item * square, self.seed * square, self.crossed * square, self.freedoms)
+
+    def joint(self) -> tuple[float, float]:
+        """Standard error and degrees of freedom: Var = item + seed - crossed, and no less than either layer alone."""
+        layers = [self.item, self.seed]
+        return math.sqrt(max(*layers, sum(layers) - self.crossed)), satterthwaite(layers, self.freedoms)
+
+
+def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of variances: (sum v)^2 / sum(v^2 / df)."""
+    total = sum(variances)
+    if total == 0 or math.isinf(total):
+        return min(freedoms)
+    return total**2 / sum(v**2 / df for v, df in zip(variances, freedoms, strict=True))
+
+
+def crossed(values: NDArray[np.float64], weights: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
+    """Variance of sum(u)/sum(w), averaged over trainings, that comes from what each training does to single clusters.
+
+    G/(G-1) * sum_c sum_s (r_sc - mean_s r_sc)^2 / ((S-1) S W^2), r_sc the residual of cluster c under training s
+
+    values (S, n), weights (n,), clusters (n,) as in statistics.Cells; 0 where one training or one cluster cannot tell
+    """
+    seeds, codes = len(values), np.unique(clusters, return_inverse=True)[1]
+    groups, total = int(codes.max()) + 1, float(weights.sum())
+    if seeds < 2 or groups < 2:
+        return 0.0
+    residuals = values - np.outer(values.sum(axis=1) / total, weights)  # (S, n)
+    by_group = np.stack([np.bincount(codes, weights=row, minlength=groups) for row in residuals])  # (S, G)
+    return groups / (groups - 1) * float(by_group.var(axis=0, ddof=1).sum()) / (seeds * total**2)

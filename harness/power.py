@@ -1,0 +1,109 @@
+"""How many items or trainings would be enough, where a run gives not enough evidence.
+
+Enough: at a true change of twice the margin, "not enough evidence" comes in at most one run of five. The answer is then
+"forgotten", for which the 95 % interval must lie above 0. The pilot's own variances are uncertain, so an upper limit of
+each is planned for (chi-square). More items do not shrink what differs between trainings, nor more trainings what differs
+between items.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from scipy import stats
+
+from harness.layers import Parts
+from harness.statistics import Estimate, answer
+
+POWER = 0.8
+SURE = 0.8
+"""Share of pilots whose variance lies below the limit that is planned for."""
+MOST = 1000
+"""No more than so many times the items; nobody has more."""
+SEEDS = 100
+"""Nor so many trainings."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What would be enough; None where no number of it alone is.
+
+    items       as many items in all, of the same tasks in the same proportion, under as many trainings as there were
+    seeds       as many trainings, on the same items; None too where one training says nothing of how trainings differ
+    together    items and trainings, where neither is enough alone; None where that is out of reach as well
+    reason      why there is no number at all; empty where there is one
+    """
+
+    items: int | None = None
+    seeds: int | None = None
+    together: tuple[int, int] | None = None
+    reason: str = ""
+
+
+def needed(estimate: Estimate, margin: float) -> Needed | None:
+    """What would be enough for an answer at this margin; None where there is an answer already."""
+    if answer(estimate, margin) != "not enough evidence":
+        return None
+    if math.isinf(estimate.error):
+        return Needed(reason="all items belong together, so that nothing tells how others would differ")
+    parts = _planned(estimate)
+
+    def enough(items: float, seeds: int) -> bool:
+        return _enough(_grown(parts, items, seeds / estimate.seeds, seeds), 2 * margin)
+
+    alone = _least(lambda factor: enough(factor, estimate.seeds))
+    items = math.ceil(alone * estimate.n) if alone else None
+    if not parts.seed:
+        return Needed(items, reason="" if items else f"not even {MOST} times the items would be enough")
+    counts = range(estimate.seeds + 1, SEEDS + 1)
+    seeds = next((count for count in counts if enough(1, count)), None)
+    if items or seeds:
+        return Needed(items, seeds)
+    together = _together(enough, estimate)
+    return Needed(
+        together=together, reason="" if together else f"not even {MOST} times the items and {SEEDS} trainings would be enough"
+    )
+
+
+def _planned(estimate: Estimate) -> Parts:
+    """The layers at their upper limits: variance * df / chi2(1 - SURE, df)."""
+    found = estimate.parts or Parts(estimate.error**2, 0.0, 0.0, (estimate.freedom, math.inf))
+    item, seed = (
+        variance * (1.0 if math.isinf(df) else df / float(stats.chi2.ppf(1 - SURE, df)))
+        for variance, df in zip((found.item, found.seed), found.freedoms, strict=True)
+    )
+    return replace(found, item=item, seed=seed, crossed=min(found.crossed, item, seed))
+
+
+def _grown(parts: Parts, items: float, seeds: float, count: int) -> Parts:
+    """The layers with so many times the items and trainings: the part that both contain shrinks with either."""
+    crossed = parts.crossed / (items * seeds)
+    item, seed = (parts.item - parts.crossed) / items + crossed, (parts.seed - parts.crossed) / seeds + crossed
+    return Parts(item, seed, crossed, (parts.freedoms[0] * items, count - 1))
+
+
+def _enough(parts: Parts, change: float) -> bool:
+    """Whether an interval lies above 0 with the power asked for: change >= (t_.975 + t_.8) SE."""
+    error, freedom = parts.joint() if parts.seed else (math.sqrt(parts.item), parts.freedoms[0])
+    return float(stats.t.ppf(0.975, freedom) + stats.t.ppf(POWER, freedom)) * error <= change
+
+
+def _least(holds: Callable[[float], bool]) -> float | None:
+    """The smallest factor from 1 to MOST that holds, to a hundredth of itself; None where none does."""
+    if not holds(MOST):
+        return None
+    low, high = 1.0, float(MOST)
+    while high / low > 1.01:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _together(enough: Callable[[float, int], bool], estimate: Estimate) -> tuple[int, int] | None:
+    """Twice the fewest trainings that any number of items goes with, which leaves both layers half of the room."""
+    fewest = next((count for count in range(estimate.seeds + 1, SEEDS + 1) if enough(MOST, count)), None)
+    if fewest is None:
+        return None
+    count = min(SEEDS, 2 * fewest)
+    factor = _least(lambda times: enough(times, count))
+    return (math.ceil(factor * estimate.n), count) if factor else None
