@@ -72,7 +72,7 @@ def test_where_neither_is_enough_alone_both_are_named() -> None:
 
 
 def test_what_is_in_both_layers_shrinks_with_either() -> None:
-    found = power.needed(both(item=0.012, seed=0.012, crossed=0.0119, seeds=40), 0.01)
+    found = power.needed(both(item=0.009, seed=0.009, crossed=0.0089, seeds=40), 0.01)
     assert found is not None
     assert found.items
     assert found.seeds
