@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from harness.record import DRIFT_COLUMNS, SCORE_COLUMNS, write_plan
 from harness.typed import parse_arms
@@ -231,15 +233,19 @@ def write_completions(where: Path, recipe: Recipe, name: str) -> None:
 def write_scores(where: Path, recipe: Recipe, effect: Effect | None, seed: int) -> None:
     """Items are drawn once (by task), so that they are the same before and after; an arm's luck comes from its seed."""
     (where / "scores").mkdir(parents=True, exist_ok=True)
-    suites: dict[str, list[dict[str, Any]]] = {}
+    suites: dict[str, list[pd.DataFrame]] = {}
     for number, (task, facts) in enumerate(recipe.tasks.items()):
         items = np.random.default_rng(100 + number)
         luck = np.random.default_rng([number, seed, hash(effect) % 2**32])
         text = facts["metric"] == "bits_per_byte"
         rows = text_rows(recipe, facts, effect, items, luck) if text else choice_rows(recipe, task, effect, items, luck)
-        suites.setdefault(facts["suite"], []).extend({"suite": facts["suite"], "task": task} | row for row in rows)
-    for suite, found in suites.items():
-        pd.DataFrame(found, columns=list(SCORE_COLUMNS)).to_parquet(where / "scores" / f"{suite}.parquet")
+        found = pd.DataFrame({"suite": facts["suite"], "task": task} | rows)
+        suites.setdefault(facts["suite"], []).append(found.reindex(columns=list(SCORE_COLUMNS)))
+    for suite, parts in suites.items():
+        table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
+        pq.write_table(
+            table.replace_schema_metadata(), where / "scores" / f"{suite}.parquet"
+        )  # pandas cannot read its own note on lists
 
 
 def row(item: str, cluster: str, **more: Any) -> dict[str, Any]:
@@ -255,7 +261,7 @@ def text_rows(
     effect: Effect | None,
     items: np.random.Generator,
     luck: np.random.Generator,
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     sizes, level = items.integers(300, 1200, recipe.documents), items.normal(1.2, 0.15, recipe.documents)
     shift = 0.0
     if effect:
@@ -264,16 +270,16 @@ def text_rows(
         shift += luck.normal(0, recipe.luck)
     level = level + (2.4 if facts["measures"] == "gain" else 0)
     changed = level + shift * items.normal(1, recipe.spread, recipe.documents) if effect else level
-    return [
-        row(f"doc-{i}", f"doc-{i}", value=float(bits), option_bytes=[int(size)],
-            loglikelihoods=[float(-bits * size * math.log(2))])
-        for i, (bits, size) in enumerate(zip(changed, sizes, strict=True))
-    ]  # fmt: skip
+    return columns([f"doc-{i}" for i in range(recipe.documents)]) | {
+        "value": changed, "option_bytes": lists(sizes[:, None]),
+        "loglikelihoods": lists((-changed * sizes * math.log(2))[:, None]),
+        "option_tokens": lists(np.full((recipe.documents, 1), -1)), "options": lists(np.empty((recipe.documents, 0), str)),
+    }  # fmt: skip
 
 
 def choice_rows(
     recipe: Recipe, task: str, effect: Effect | None, items: np.random.Generator, luck: np.random.Generator
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     facts, n = recipe.tasks[task], recipe.items
     options = facts.get("options") or round(1 / facts["chance"])
     right, answers = items.random(n) < KNOWN.get(task, 0.8), items.integers(0, options, n)
@@ -282,12 +288,26 @@ def choice_rows(
         loses = 0.05 if gain else effect.loses_same if facts["source"] == "same" else effect.loses
         gains = effect.gains if gain else 0.02
         right = np.where(right, luck.random(n) >= loses, luck.random(n) < gains)
-    rows = []
-    for i in range(n):
-        choice = int(answers[i]) if right[i] else int((answers[i] + 1) % options)
-        nats = [-6.0 + 3.0 * (option == choice) + float(luck.normal(0, 0.1)) for option in range(options)]
-        asked = {"prompt": f"Question {i} of {task}: the answer is", "options": [f"option {o}" for o in range(options)]}
-        chosen = {"value": float(right[i]), "choice": choice, "answer": int(answers[i])}
-        sizes = {"loglikelihoods": nats, "option_bytes": [8] * options}
-        rows.append(row(f"{task}-{i}", f"relation-{i % 24}", **asked, **chosen, **sizes))
-    return rows
+    choices = np.where(right, answers, (answers + 1) % options)
+    nats = -6.0 + 3.0 * (np.arange(options) == choices[:, None]) + luck.normal(0, 0.1, (n, options))
+    return columns([f"{task}-{i}" for i in range(n)]) | {
+        "cluster": [f"relation-{i % 24}" for i in range(n)],
+        "prompt": [f"Question {i} of {task}: the answer is" for i in range(n)],
+        "options": lists(np.tile([f"option {o}" for o in range(options)], (n, 1))),
+        "value": right.astype(float), "choice": choices, "answer": answers,
+        "loglikelihoods": lists(nats), "option_bytes": lists(np.full((n, options), 8)),
+        "option_tokens": lists(np.full((n, 1), -1)),
+    }  # fmt: skip
+
+
+def columns(items: list[str]) -> dict[str, Any]:
+    """What every item has."""
+    hashes = {f"{kind}_hash": [f"{kind}-{item}" for item in items] for kind in ("document", "prompt", "target")}
+    return {"item": items, "cluster": items, "prompt": "", "split": "test", "pool": 1000} | hashes
+
+
+def lists(rows: Any) -> Any:
+    """(n, k) values as a column of n lists."""
+    flat = pa.array(rows.ravel())
+    offsets = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1])
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.ListArray.from_arrays(offsets, flat)))
