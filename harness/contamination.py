@@ -13,7 +13,7 @@ Which shares count is said in harness/flags.py.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.corpus import Document
+from harness.corpus import Document, batches
 from harness.duplicates import spread
 from harness.letters import normal
 from harness.record import CONTAMINATION_COLUMNS
@@ -139,7 +139,7 @@ class Overlap:
         first = {n: np.full(len(grams.keys), -1, np.int64) for n, grams in self._grams.items()}
         names: dict[int, str] = {}  # of documents that were first to hold something
         number = read = 0
-        for batch in _batches(documents):
+        for batch in batches(documents, TOGETHER):
             self._read(batch, number, first)
             held = {int(held) for each in first.values() for held in np.unique(each[each >= number])}
             names |= {place: batch[place - number].id for place in held}
@@ -186,16 +186,3 @@ def _row(asked: Asked, first: np.ndarray, names: Mapping[int, str]) -> tuple[obj
 
 def _mean(found: np.ndarray) -> float:
     return np.count_nonzero(found) / len(found) if len(found) else float("nan")
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document.text)
-        if size >= TOGETHER:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

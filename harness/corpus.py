@@ -5,8 +5,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
+
+class _Written(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+Written = TypeVar("Written", bound=_Written)
+"""Whatever has a text."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Row = tuple[int, Mapping[str, Any]]
@@ -19,6 +27,20 @@ class Document:
 
     id: str
     text: str
+
+
+def batches(documents: Iterable[Written], characters: int, most: int | None = None) -> Iterator[list[Written]]:
+    """Documents together: each batch ends with the one that makes it so many characters, or so many documents."""
+    batch: list[Written] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if len(batch) == most or size >= characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True)

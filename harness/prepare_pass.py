@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from harness.clean import Step, through
 from harness.clean_anonymise import anonymise
+from harness.corpus import batches
 from harness.duplicates import fingerprint
 from harness.errors import HarnessError
 from harness.hiding import quote
@@ -72,16 +73,7 @@ class Made(NamedTuple):
 
 def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Documents in chunks, the same ones wherever reading goes on at the beginning of one."""
-    chunk: list[Row] = []
-    size = 0
-    for row in rows:
-        chunk.append(row)
-        size += len(row.text)
-        if len(chunk) == DOCUMENTS or size >= CHARACTERS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+    return batches(rows, CHARACTERS, DOCUMENTS)
 
 
 def mapped(parts: Iterable[list[Row]], work: Work, workers: int) -> Iterator[Made]:

@@ -20,13 +20,13 @@ from typing import IO, Any
 import numpy as np
 
 from harness.borders import Borders, borders
-from harness.corpus import Document
+from harness.corpus import Document, batches
 from harness.errors import InputError
 from harness.plan import digest
 from harness.rows import Cache, Facts, Rows
 from harness.strategy import NEW
 
-TOGETHER = 256, 2**22  # documents and characters that are tokenised at once: work for all cores, little memory
+DOCUMENTS, CHARACTERS = 256, 2**22  # that are tokenised at once: work for all cores, little memory
 NEAR = 1e-9  # rounding of shares: 0.1 ten times is one row
 
 AHEAD = 1000  # updates whose mixtures are looked at before their time: rows that are due later are not urgent
@@ -73,29 +73,16 @@ def pack(
 def encode(tokenizer: Any, documents: Iterable[Document], known: Borders | None = None) -> Iterator[tuple[list[int], int]]:
     """Each document's tokens within its borders, and its bytes. Text that spells a special token stays text."""
     found_borders = known or borders(tokenizer)
-    for batch in _batches(documents):
+    for batch in batches(documents, CHARACTERS, DOCUMENTS):
         found = tokenizer(
-            batch,
+            [document.text for document in batch],
             add_special_tokens=False,
             split_special_tokens=True,
             return_attention_mask=False,
             verbose=False,
         )
-        for text, tokens in zip(batch, found.input_ids, strict=True):
-            yield found_borders.around(tokens), len(text.encode())
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for document in documents:
-        batch.append(document.text)
-        size += len(document.text)
-        if len(batch) == TOGETHER[0] or size >= TOGETHER[1]:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+        for document, tokens in zip(batch, found.input_ids, strict=True):
+            yield found_borders.around(tokens), len(document.text.encode())
 
 
 @dataclass
