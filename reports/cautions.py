@@ -1,10 +1,10 @@
 """What would make the page's sentences wrong: too little evidence, and trainings that did not go as planned."""
 
-from harness import flags
+from harness import flags, sensitive
 from harness import forgetting as fg
 from harness.claims import Claim, Relation, claims, learned, primary
 from harness.record import Result
-from reports import elsewhere, sensitive, words
+from reports import elsewhere, words
 from reports.arms import spent
 
 FEW_ITEMS = 300

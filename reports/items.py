@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from harness import forgetting as fg
+from harness import sensitive
 from harness.pairing import Sample
-from reports import sensitive, words
+from reports import words
 from reports.section import Cell, Section, Table
 
 EXAMPLES = 8

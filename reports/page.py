@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness import files, record
+from harness import files, record, sensitive
 from harness.forgetting import Study
 from reports import (
     arms,
@@ -27,7 +27,6 @@ from reports import (
     items,
     prompts,
     provenance,
-    sensitive,
     tasks,
     tradeoff,
     training,

@@ -1,8 +1,9 @@
 """What does it feel like? The same openings completed by base, control and arms."""
 
 from harness import forgetting as fg
+from harness import sensitive
 from harness.record import Result
-from reports import sensitive, words
+from reports import words
 from reports.section import Completed, Completions, Section
 
 LONGEST = 400

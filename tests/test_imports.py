@@ -13,8 +13,8 @@ HEAVY = {"torch", "transformers", "lm_eval", "accelerate", "datasets", "safetens
 
 # Of harness/, downwards: a file may import files of its own layer and of those below.
 LAYERS = [
-    ["cli", "__main__"],
-    ["cli_score", "cli_prepare"],
+    ["cli", "__main__", "__init__"],
+    ["cli_score", "cli_prepare", "cli_report"],
     ["cli_ends"],
     ["announce", "describe", "new", "watching", "making", "importance"],
     ["scoring", "imported"],
@@ -87,6 +87,15 @@ LAYERS = [
         "power",
         "layers",
         "flags",
+        "sensitive",
+        "columns",
+        "frames",
+        "figures",
+        "exports",
+        "joined",
+        "gates",
+        "unfinished",
+        "chained",
         "withheld",
         "contamination",
         "duplicates",
@@ -97,7 +106,7 @@ LAYERS = [
     ["record"],
     ["files"],
     ["plan", "typed", "sandbox", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast", "letters"],
-    ["errors", "hiding", "jail", "__init__"],
+    ["errors", "hiding", "jail"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
@@ -113,6 +122,15 @@ FIGURES = {
     "pairing",
     "trajectory",
     "flags",
+    "sensitive",
+    "columns",
+    "frames",
+    "figures",
+    "exports",
+    "joined",
+    "gates",
+    "unfinished",
+    "chained",
 }
 PLAIN = {"plan", "typed", "errors", "files", "hiding"}
 """What those may import in turn."""
