@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,11 @@ def read_json(path: Path) -> Any:
     return found
 
 
-def read_table(path: Path, weights: str | None = None) -> pd.DataFrame:
-    """Read a table that a run kept; one whose bytes are not those that were written, or of other weights, is named."""
+def read_table(path: Path, weights: str | None = None, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table that a run kept; one whose bytes are not those that were written, or of other weights, is named.
+
+    columns  read these alone, and leave them in Arrow's memory
+    """
     note = path.with_suffix(".json")
     known = read_json(note) if note.is_file() else {}
     if known and known.get("sha256") != file_digest(path):
@@ -95,9 +98,16 @@ def read_table(path: Path, weights: str | None = None) -> pd.DataFrame:
     if weights and known.get("weights", weights) != weights:
         raise RecordError(f"{path} was made with another model's weights; run the same command again, and it is made anew")
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, columns=list(columns), dtype_backend="pyarrow") if columns else pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds
         raise RecordError(f"{path} is damaged ({type(error).__name__}); delete it and run the same command again") from error
+
+
+def attributes(path: Path) -> dict[str, Any]:
+    """What a table's metadata say beside its rows, without reading these."""
+    import pyarrow.parquet as pq
+
+    return (pq.read_schema(path).pandas_metadata or {}).get("attributes") or {}
 
 
 def _lines(path: Path, count: int) -> list[bytes]:

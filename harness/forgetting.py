@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from harness import statistics
-from harness.pairing import Kind, Sample, by_task, is_choice, pair
+from harness.pairing import Kind, Sample, beside, by_task, is_choice
 from harness.record import Record, Result
 from harness.statistics import Estimate
 
@@ -107,7 +107,7 @@ class Study:
 
     def _pair(self, task: str, kind: Kind) -> Sample:
         scored = {key: tables[task] for key, tables in self.rows.items() if task in tables}
-        return pair(task, kind, self._base[task], scored)
+        return beside(task, kind, self._base[task], scored)
 
     @cached_property
     def _base(self) -> dict[str, pd.DataFrame]:
@@ -115,9 +115,11 @@ class Study:
 
     @cached_property
     def rows(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
-        """(arm, seed) -> task -> rows, indexed by item."""
-        split, tasks = self.split if self.chosen else None, self.record.tasks
-        return {(trial.name, trial.seed or 0): by_task(trial, tasks, split, self.without) for trial in self.done}
+        """(arm, seed) -> task -> value, choice, bits and margin of the base's items, as `pairing.numbers` says."""
+        return {
+            key: {task: rows.loc[self._base[task].index] for task, rows in tables.items() if task in self._base}
+            for key, tables in self.record.compared.items()
+        }
 
     @property
     def chosen(self) -> bool:

@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness import statistics
 from harness.errors import RecordError
-from harness.record import Result
+from harness.record import Record, Result
 from harness.statistics import Cells, Estimate, Floats
 
 Kind = Literal["text", "accuracy", "answer"]
@@ -71,14 +73,35 @@ def by_task(
 
     without  (task, item) of rows that are left out
     """
-    rows = result.scores if split is None else result.scores[result.scores["split"] == split]
+    rows = result.scores
+    rows = rows if split is None else rows[rows["split"] == split]
     if without:
         rows = rows[[key not in without for key in zip(rows["task"], rows["item"], strict=True)]]
-    found = {str(task): rows.set_index("item") for task, rows in rows.groupby("task", sort=False)}
-    for task, rows in found.items():
+    return _split(result, rows, tasks)
+
+
+COMPARED = ("task", "item", "document_hash", "prompt_hash", "target_hash", "value", "loglikelihoods", "choice")
+"""Columns of a trial's rows that are compared with the base's."""
+
+
+def compared(record: Record) -> dict[Key, dict[str, pd.DataFrame]]:
+    """(arm, seed) -> task -> what `aligned` leaves of a finished trial's rows; one trial's rows are in memory at a time."""
+    base, found = by_task(record.base, record.tasks), {}
+    for trial in (trial for trial in record.trials if trial.status == "done"):
+        key, tables = (trial.name, trial.seed or 0), _split(trial, trial.columns(COMPARED), record.tasks)
+        found[key] = {
+            task: aligned(base[task], rows, key, record.tasks[task]["metric"]) for task, rows in tables.items() if task in base
+        }
+    return found
+
+
+def _split(result: Result, rows: pd.DataFrame, tasks: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Rows task by task, indexed by item, in the plan's order."""
+    found = {str(task): each.set_index("item") for task, each in rows.groupby("task", sort=False)}
+    for task, each in found.items():
         if task not in tasks:
             raise RecordError(f"{result.folder} holds scores of {task!r}, which plan.yaml does not name; delete them")
-        if not rows.index.is_unique:
+        if not each.index.is_unique:
             raise RecordError(f"{result.folder} holds an item of {task!r} twice; delete its scores and run again")
     return {task: found[task] for task in tasks if task in found}
 
@@ -89,36 +112,73 @@ def is_choice(rows: pd.DataFrame) -> bool:
 
 
 def pair(task: str, kind: Kind, rows: pd.DataFrame, scored: Mapping[Key, pd.DataFrame]) -> Sample:
-    """The base's rows of a task beside those of every trial that was scored on it."""
-    # Of several right options the base's counts before and after: a change of answer must not look like a change of knowledge.
-    picks = [int(pick) for pick in rows["answer"]] if kind == "answer" else [0] * len(rows)
-    sizes = [float(size[0]) for size in rows["option_bytes"]] if kind == "text" else np.ones(len(rows))
+    """The base's rows of a task beside those of every model that was scored on it."""
+    return beside(task, kind, rows, {key: aligned(rows, found, key) for key, found in scored.items()})
+
+
+def beside(task: str, kind: Kind, rows: pd.DataFrame, scored: Mapping[Key, pd.DataFrame]) -> Sample:
+    """The base's rows of a task beside what `aligned` left of the trials'."""
+    sizes = _lists(rows["option_bytes"])[0] if kind == "text" else np.ones(len(rows))
     return Sample(
         task=task,
         kind=kind,
-        items=tuple(str(item) for item in rows.index),
-        before=_numerators(rows, kind, picks),
-        weights=np.asarray(sizes, dtype=np.float64),
+        items=tuple(map(str, rows.index)),
+        before=_numerators(numbers(rows, rows), kind),
+        weights=sizes,
         clusters=pd.factorize(rows["cluster"])[0],
-        after={key: _numerators(_matched(rows, found, key), kind, picks) for key, found in scored.items()},
+        after={key: _numerators(found, kind) for key, found in scored.items()},
         pool=int(rows["pool"].iloc[0]),
     )
 
 
-def _matched(base: pd.DataFrame, rows: pd.DataFrame, key: Key) -> pd.DataFrame:
-    """The trial's rows in the base's order: the same items, documents and prompts, or an error."""
+def aligned(base: pd.DataFrame, rows: pd.DataFrame, key: Key, metric: str = "") -> pd.DataFrame:
+    """The `numbers` of a trial's rows, in the base's order: of the same items, documents and prompts, or an error."""
     trial, task = f"{key[0]}, seed {key[1]},", base["task"].iloc[0]
-    if len(rows) != len(base) or not base.index.isin(rows.index).all():
-        raise RecordError(f"{trial} was scored on other items of {task!r} than the base; score it again")
-    rows = rows.loc[base.index]
+    if not rows.index.equals(base.index):
+        if len(rows) != len(base) or not base.index.isin(rows.index).all():
+            raise RecordError(f"{trial} was scored on other items of {task!r} than the base; score it again")
+        rows = rows.loc[base.index]
     for column in ("document_hash", "prompt_hash", "target_hash"):
-        if rows[column].tolist() != base[column].tolist():
+        if not np.array_equal(rows[column].to_numpy(object), base[column].to_numpy(object)):
             raise RecordError(f"{trial} and the base differ in {column} of {task!r}; score both again")
-    return rows
+    return numbers(base, rows, metric)
 
 
-def _numerators(rows: pd.DataFrame, kind: Kind, picks: Sequence[int]) -> Floats:
-    if kind == "accuracy":
-        return rows["value"].to_numpy(np.float64)
-    nats = [likelihoods[pick] for likelihoods, pick in zip(rows["loglikelihoods"], picks, strict=True)]
-    return -np.asarray(nats, dtype=np.float64) / math.log(2)
+def numbers(base: pd.DataFrame, rows: pd.DataFrame, metric: str = "") -> pd.DataFrame:
+    """What is compared of rows, without a loop over items.
+
+    value   of the item's metric
+    choice  option that was chosen; NaN where none was
+    bits    -log2 p of the base's right option; of a text; NaN where there is no right option
+    margin  nats of the right option above the best wrong one, a character where the metric is acc_norm; NaN without options
+
+    Of several right options the base's counts before and after: a change of answer must not look like a change of knowledge.
+    """
+    flat, sizes = _lists(rows["loglikelihoods"])
+    starts = np.cumsum(sizes) - sizes
+    choice, right = (each.to_numpy(np.float64, na_value=np.nan) for each in (rows["choice"], base["answer"]))
+    right = np.where(np.isnan(right) & (sizes == 1), 0.0, right)  # a text's only number
+    known = right < sizes  # False where there is no right option
+    places = (starts[known] + right[known]).astype(np.int64)
+    bits, margin = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    bits[known] = -flat[places] / math.log(2)
+    by = flat / _lists(base["option_characters"])[0] if metric == "acc_norm" else flat
+    others = by.copy()
+    others[places] = -np.inf
+    if len(flat):
+        margin[sizes > 0] = np.maximum.reduceat(others, starts[sizes > 0])
+        margin[known] = by[places] - margin[known]
+    margin[~known | (sizes < 2)] = np.nan
+    found = {"value": rows["value"].to_numpy(np.float64), "choice": choice, "bits": bits, "margin": margin}
+    return pd.DataFrame(found, base.index)
+
+
+def _lists(column: pd.Series) -> tuple[Floats, np.ndarray]:
+    """The numbers of a column of lists end to end, and how many each list has."""
+    lists: Any = pa.array(column)
+    flat, sizes = pc.list_flatten(lists), pc.list_value_length(lists)  # pyright: ignore[reportAttributeAccessIssue]
+    return flat.to_numpy(zero_copy_only=False).astype(np.float64), sizes.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _numerators(found: pd.DataFrame, kind: Kind) -> Floats:
+    return found["value" if kind == "accuracy" else "bits"].to_numpy(np.float64)

@@ -16,7 +16,7 @@ Files are complete or absent: written beside, flushed, renamed.
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ import pandas as pd
 import yaml
 
 from harness.errors import InputError, RecordError
-from harness.files import SEAL, read_json, read_table, write_text
+from harness.files import SEAL, attributes, read_json, read_table, write_text
 from harness.hiding import hidden_in
 from harness.plan import Arm, Part, Trial, digest, file_digest
 from harness.typed import parse_arms
@@ -182,10 +182,24 @@ class Result:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """All rows of scores/*.parquet, with the columns of SCORE_COLUMNS and PATHS of all of them."""
-        tables = [read_table(path, self._weights) for path in sorted((self.folder / "scores").glob("*.parquet"))]
+        tables = [read_table(path, self._weights) for path in self._tables]
         found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SCORE_COLUMNS))
         found.attrs[PATHS] = {task: words for table in tables for task, words in table.attrs.get(PATHS, {}).items()}
         return found
+
+    @property
+    def _tables(self) -> list[Path]:
+        return sorted((self.folder / "scores").glob("*.parquet"))
+
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Some columns of `scores`, read anew and left in Arrow's memory: what a page needs of a hundred thousand items."""
+        tables = [read_table(path, self._weights, names) for path in self._tables]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(names))
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """Task -> how the model read its requests, packed, or plain and why."""
+        return {task: words for path in self._tables for task, words in attributes(path).get(PATHS, {}).items()}
 
     @cached_property
     def drift(self) -> pd.DataFrame:
@@ -208,6 +222,13 @@ class Record:
     plan: dict[str, Any]
     base: Result
     trials: tuple[Result, ...]
+
+    @cached_property
+    def compared(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
+        """(arm, seed) -> task -> what is compared of a finished trial's rows; read once, however often it is studied."""
+        from harness.pairing import compared
+
+        return compared(self)
 
     @cached_property
     def contamination(self) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness import forgetting as fg
-from harness.record import PATHS
 from reports import elsewhere, words
 from reports.section import Block, Code, Section, Table, Text
 
@@ -108,7 +107,7 @@ def reading_table(study: fg.Study) -> Table:
     """How models read what is scored: in packed rows, or plain and why."""
     found: dict[str, dict[str, None]] = {}
     for result in (study.record.base, *study.record.trials):
-        for task, how in result.scores.attrs[PATHS].items():
+        for task, how in result.paths.items():
             found.setdefault(how, {})[task] = None
     rows = tuple((how, ", ".join(tasks)) for how, tasks in found.items())
     return Table("How models read the tasks; packed rows were compared with plain ones first", ("rows", "tasks"), rows, words=2)
