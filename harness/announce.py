@@ -17,7 +17,13 @@ def announced(ready: "Ready") -> Iterator[str]:
 
     plan, budget, found = ready.plan, ready.plan.budget, cost(ready)
     yield f"base {plan.base['name']}; new text {plan.sources['new']['name']}; " + _old(plan.sources)
-    yield f"arms {', '.join(arm.name for arm in plan.arms)}; seeds {', '.join(map(str, plan.seeds))}"
+    yield f"arms {', '.join(plan.families or (arm.name for arm in plan.arms))}; seeds {', '.join(map(str, plan.seeds))}"
+    if sweep := plan.chosen_by.get("sweep"):
+        names = {name for found in plan.families.values() for name in found}
+        yield (
+            f"sweep: {sweep['settings']} settings an arm, the control included: {len(names)} settings under "
+            f"{several(len(plan.seeds), 'seed')}; one an arm is chosen by validation items and reported on the others"
+        )
     whose = "an arm" if plan.alike else "for the control"
     yield (
         f"{budget.tokens:,} tokens {whose}: {budget.steps} steps of {budget.batch} x {budget.length}, "

@@ -95,14 +95,14 @@ def _swept(arm: Arm, extra: Extra) -> list[Arm]:
         for key, value in part.given:
             if value == SWEEP:
                 values = registry.sweep(part.name, key, extra)
-                found = [_with(each, i, key, tried) for each in found for tried in values]
+                found = [with_value(each, i, key, tried) for each in found for tried in values]
     return found
 
 
-def _with(arm: Arm, place: int, key: str, value: Any) -> Arm:
-    """The arm with another value of a parameter of one of its parts."""
+def with_value(arm: Arm, place: int, key: str, value: Any) -> Arm:
+    """The arm with a value of a parameter of one of its parts, in the place of the one it has."""
     part = arm.parts[place]
-    given = tuple((name, value if name == key else old) for name, old in part.given)
+    given = tuple({**dict(part.given), key: value}.items())
     return replace(arm, parts=(*arm.parts[:place], Part(part.name, given), *arm.parts[place + 1 :]))
 
 
@@ -141,8 +141,8 @@ def _within(arm: Arm, strategy: Strategy, place: int, control: Arm, extra: Extra
     """
     lr = control.lr
     if parts(strategy)[place].lr == 1 and (arm.lr, lr) != (None, None):
-        lr = _plain(rate(arm, strategy) * (1.0 if lr is None else lr))
-    alone = replace(control, lr=lr, steps=_plain(arm.steps * control.steps))
+        lr = plain(rate(arm, strategy) * (1.0 if lr is None else lr))
+    alone = replace(control, lr=lr, steps=plain(arm.steps * control.steps))
     others = (*arm.parts[:place], *(control.parts if control.parts != CONTROL.parts else ()), *arm.parts[place + 1 :])
     within = replace(alone, parts=others or CONTROL.parts)
     try:
@@ -152,7 +152,7 @@ def _within(arm: Arm, strategy: Strategy, place: int, control: Arm, extra: Extra
     return within
 
 
-def _plain(product: float) -> float:
+def plain(product: float) -> float:
     """0.1 * 3 as it is typed: 0.3."""
     return float(f"{product:.12g}")
 

@@ -28,6 +28,9 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         "commands": [command],
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "arms": [arm.name for arm in plan.arms],
+        **({"families": {arm: list(names) for arm, names in plan.families.items()}} if plan.families else {}),
+        **({"tried": list(plan.tried)} if plan.tried else {}),
+        **{how: dict(facts) for how, facts in plan.chosen_by.items()},
         "seeds": list(plan.seeds),
         "base": dict(plan.base),
         "sources": {name: _source(source, ready.corpora[name]) for name, source in plan.sources.items()},
@@ -112,10 +115,21 @@ def merged(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
         "commands": [*(command for command in before["commands"] if command != plan["command"]), plan["command"]],
         "arms": plan["arms"] + [arm for arm in before["arms"] if arm not in plan["arms"]],
         "seeds": sorted({*plan["seeds"], *before["seeds"]}),
+        **_families(before, plan),
         "strategies": {**before["strategies"], **plan["strategies"]},
         "trainings": {**before.get("trainings", {}), **plan["trainings"]},
         "notes": [*plan["notes"], *_other_versions(before, plan)],
     }
+
+
+def _families(before: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of every arm, with those that earlier commands swept or searched; of these, what was only tried."""
+    if "families" not in plan:
+        return {}
+    arms = {**before["families"], **plan["families"]}
+    found = {arm: list(dict.fromkeys([*plan["families"].get(arm, ()), *before["families"].get(arm, ())])) for arm in arms}
+    tried = [*plan.get("tried", ()), *(name for name in before.get("tried", ()) if name not in plan["arms"])]
+    return {"families": found} | ({"tried": tried} if "match" in plan else {})
 
 
 def _other_versions(before: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
@@ -153,10 +167,25 @@ def _refuse_other_plan(ready: Ready, folder: Path, before: Mapping[str, Any]) ->
         raise InputError(
             f"{folder} reports {items} items, and what was seen cannot be unseen; give --items {items}, or {other}"
         )
+    _refuse_other_choice(folder, before, now)
     if (equal := before.get("equal", "tokens")) != now["equal"]:
         raise InputError(f"the arms of {folder} share {equal}; give --equal {equal}, or {other}")
     if before["micro_batch"] != now["micro_batch"]:
         raise InputError(f"{folder} was trained with --micro-batch {before['micro_batch']}; give the same, or {other}")
+
+
+def _refuse_other_choice(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to change, after the run began, how one setting of each arm is chosen."""
+    for how, what in (("sweep", "a sweep"), ("match", "a search for equal gain")):
+        was, asked = before.get(how) or {}, now.get(how) or {}
+        if bool(was) != bool(asked):
+            raise InputError(
+                f"{folder} {'was made by' if was else 'is not'} {what}, and this plan {'asks for' if asked else 'is not'} one; "
+                f"give --output another folder, or type the command as it was"
+            )
+        if changed := [key for key in was if was[key] != asked[key]]:
+            key = changed[0]
+            raise InputError(f"{folder} was made by {what} with {key} {was[key]}, this plan has {asked[key]}; give the same")
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from harness import statistics
+from harness import choosing, crossing, statistics
 from harness.pairing import Kind, Sample, beside, by_task, is_choice
 from harness.record import Record, Result
 from harness.statistics import Estimate
@@ -34,11 +34,13 @@ MARGINS: dict[Kind, float] = {"text": 0.01, "accuracy": 0.01, "answer": 0.05}
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read what happened: tasks of one kind, one purpose and one source."""
+    """One way to read what happened: tasks of one kind, one purpose and one source; all of them, a suite's, or one."""
 
     measures: Literal["keep", "gain"]
     kind: Kind
     source: Source | None = None
+    suite: str | None = None
+    task: str | None = None
 
     @property
     def sign(self) -> int:
@@ -72,7 +74,8 @@ class Study:
     def control(self) -> str:
         """Plain continued pre-training, the first arm of every plan; empty where models of elsewhere stand against none."""
         plan = self.record.plan
-        return plan["control"] if "control" in plan else plan["arms"][0]
+        typed = plan["control"] if "control" in plan else plan["arms"][0]
+        return self.picks[typed].setting if typed in self.picks else typed
 
     @property
     def lead(self) -> str:
@@ -86,8 +89,20 @@ class Study:
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
-        """Arms with at least one finished trial, in the plan's order."""
-        return tuple(dict.fromkeys(trial.name for trial in self.done))
+        """Arms with at least one finished trial, in the plan's order; of an arm with several settings the chosen one."""
+        finished = dict.fromkeys(trial.name for trial in self.done)
+        chosen = (*(pick.setting for pick in self.picks.values()), *(name for name in finished if name == OLD_TEXT))
+        return tuple(dict.fromkeys(chosen))
+
+    @cached_property
+    def families(self) -> dict[str, tuple[str, ...]]:
+        """Arm as typed -> its finished settings; one of its own name where nothing was swept or searched."""
+        return choosing.families(self.record.plan, list(dict.fromkeys(trial.name for trial in self.done)))
+
+    @cached_property
+    def picks(self) -> dict[str, choosing.Choice]:
+        """Arm as typed -> the setting of it that is reported, chosen on validation items where there are several."""
+        return choosing.choices(self)
 
     @property
     def competitors(self) -> tuple[str, ...]:
@@ -98,26 +113,27 @@ class Study:
     def samples(self) -> dict[str, Sample]:
         """Task -> its items under the metric that counts."""
         texts = {task for task, facts in self.record.tasks.items() if facts["metric"] == "bits_per_byte"}
-        return {task: self._pair(task, "text" if task in texts else "accuracy") for task in self._base}
+        return {task: self._pair(task, "text" if task in texts else "accuracy") for task in self.before}
 
     @cached_property
     def answers(self) -> dict[str, Sample]:
         """Choice task -> bits of the right answer, -log2 p, by item: moves before the choice does."""
-        return {task: self._pair(task, "answer") for task, rows in self._base.items() if is_choice(rows)}
+        return {task: self._pair(task, "answer") for task, rows in self.before.items() if is_choice(rows)}
 
     def _pair(self, task: str, kind: Kind) -> Sample:
         scored = {key: tables[task] for key, tables in self.rows.items() if task in tables}
-        return beside(task, kind, self._base[task], scored)
+        return beside(task, kind, self.before[task], scored)
 
     @cached_property
-    def _base(self) -> dict[str, pd.DataFrame]:
+    def before(self) -> dict[str, pd.DataFrame]:
+        """Task -> the base's rows, indexed by item."""
         return by_task(self.record.base, self.record.tasks, self.split if self.chosen else None, self.without)
 
     @cached_property
     def rows(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
         """(arm, seed) -> task -> value, choice, bits and margin of the base's items, as `pairing.numbers` says."""
         return {
-            key: {task: rows.loc[self._base[task].index] for task, rows in tables.items() if task in self._base}
+            key: {task: rows.loc[self.before[task].index] for task, rows in tables.items() if task in self.before}
             for key, tables in self.record.compared.items()
         }
 
@@ -146,6 +162,8 @@ class Study:
             if (facts := self.record.tasks[task])["measures"] == reading.measures
             and sample.kind == reading.kind
             and reading.source in (None, facts.get("source"))
+            and reading.suite in (None, facts["suite"])
+            and reading.task in (None, task)
             and (reading.measures == "gain" or self.known(sample))
         ]
 
@@ -165,7 +183,7 @@ class Study:
 
         None where it is unknown, and for texts, which nobody guesses.
         """
-        facts, rows = self.record.tasks[task], self._base[task]
+        facts, rows = self.record.tasks[task], self.before[task]
         if facts.get("chance") is not None:
             return float(facts["chance"])
         if is_choice(rows):
@@ -193,9 +211,8 @@ class Study:
         pairs = [(s, s.stack(arm, seeds) - s.stack(self.control, seeds)) for s in self.tasks(reading)]
         return statistics.macro([s.cells(reading.sign * difference) for s, difference in pairs])
 
-    def retention(self, arm: str, source: Source, seed: int | None = None) -> Estimate | None:
+    def retention(self, arm: str, reading: Reading, seed: int | None = None) -> Estimate | None:
         """Share of the accuracy above chance that is still there: a ratio of sums over what the base knows."""
-        reading = Reading("keep", "accuracy", source)
         seeds = self._asked(self.seeds(arm, reading), seed)
         if not seeds:
             return None
@@ -218,25 +235,3 @@ class Study:
     @staticmethod
     def _asked(seeds: tuple[int, ...], seed: int | None) -> tuple[int, ...]:
         return seeds if seed is None else tuple(each for each in seeds if each == seed)
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """Items by right and wrong, before and after: kept (n11), lost (n10), gained (n01), never (n00)."""
-
-    kept: int
-    lost: int
-    gained: int
-    never: int
-
-    @property
-    def p(self) -> float:
-        """Exact McNemar of lost against gained."""
-        return statistics.mcnemar(self.gained, self.lost)
-
-
-def transitions(sample: Sample, arm: str, seed: int) -> Transitions:
-    """Raw counts of an accuracy task; nothing is adjusted for guessing."""
-    before, after = sample.before > 0.5, sample.after[arm, seed] > 0.5
-    counts = [int(x.sum()) for x in (before & after, before & ~after, ~before & after, ~before & ~after)]
-    return Transitions(*counts)

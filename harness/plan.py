@@ -191,6 +191,9 @@ class Plan:
     steps       arm name -> updates
     equal       what arms share: tokens, new_tokens or flops
     controls    arm as typed -> names of the arms that isolate what it does, whether the plan has them or not
+    families    arm as typed -> names of its settings; empty where every arm is one setting
+    tried       settings that are trained under the first seed alone
+    chosen_by   sweep or match -> how one setting an arm is chosen
     suites      suite name -> key
     micro_batch rows of a forward and backward; equal for all arms, no part of the result beyond rounding
     notes       what was decided for the reader and why (a shrunk batch, a default rate)
@@ -209,6 +212,9 @@ class Plan:
     micro_batch: int
     equal: str = "tokens"
     controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tried: tuple[str, ...] = ()
+    chosen_by: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -217,8 +223,9 @@ class Plan:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """Every arm under every seed, seed by seed, the control first."""
-        return tuple(Trial(arm, seed) for seed in self.seeds for arm in self.arms)
+        """Every arm under every seed, seed by seed, the control first; what was only tried under the first seed alone."""
+        first, tried = self.seeds[0], set(self.tried)
+        return tuple(Trial(arm, seed) for seed in self.seeds for arm in self.arms if seed == first or arm.name not in tried)
 
     @property
     def alike(self) -> bool:

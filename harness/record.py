@@ -7,6 +7,7 @@
       <arm>/seed-<n>/            readable; the fingerprint inside is checked, another trial in its place is an error
         trial.json  training.jsonl  checkpoints/  weights/  result.json
         scores/<suite>.parquet  completions.parquet  drift.parquet  trajectory.parquet
+        curve/<share>/           of the control: the same scores of its weights interpolated with the base's
       contamination.parquet      which items stand in which training text
       results.csv                one row an arm, seed and task
       report.html                one file, no network
@@ -128,11 +129,15 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run holds of one trial, or of the base."""
+    """What a run holds of one trial, or of the base.
+
+    without  tasks that were scored and are not read: of several runs on one page, those that not all of them have
+    """
 
     folder: Path
     arm: Arm | None
     seed: int | None
+    without: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -202,6 +207,13 @@ class Result:
         return {task: words for path in self._tables for task, words in attributes(path).get(PATHS, {}).items()}
 
     @cached_property
+    def curve(self) -> tuple[tuple[float, "Result"], ...]:
+        """Share of its weights -> what they score, interpolated with the base's, where that was done; see harness/curve.py."""
+        found = sorted((float(path.parent.name), path.parent) for path in self.folder.glob("curve/*/result.json"))
+        points = [(share, Result(folder, self.arm, self.seed)) for share, folder in found]
+        return tuple((share, point) for share, point in points if point.status == "done")
+
+    @cached_property
     def drift(self) -> pd.DataFrame:
         """drift.parquet, with the columns of DRIFT_COLUMNS; empty where drift was not measured."""
         path = self.folder / DRIFT
@@ -255,9 +267,10 @@ def read(folder: Path) -> Record:
 
 
 def _planned(plan: Mapping[str, Any]) -> list[Trial]:
-    """Every arm under every seed; of models that were trained elsewhere those that are named, whatever they are called."""
+    """Every arm under every seed, what a search only tried under its own; of models trained elsewhere those that are named."""
     if "models" in plan:
         named = {(model["arm"], model["seed"]): None for model in plan["models"]}
         return sorted((Trial(Arm((Part(arm),)), seed) for arm, seed in named), key=lambda trial: trial.seed)
     arms = [arm for name in plan["arms"] for arm in parse_arms(name)]
-    return [Trial(arm, seed) for seed in plan["seeds"] for arm in arms]
+    tried, first = set(plan.get("tried") or ()), (plan.get("match") or {}).get("seed")
+    return [Trial(arm, seed) for seed in plan["seeds"] for arm in arms if seed == first or arm.name not in tried]

@@ -15,6 +15,7 @@ from harness.borders import Borders, borders
 from harness.code import code
 from harness.corpus import Corpus
 from harness.errors import InputError
+from harness.grids import Grid, items, swept, told_of
 from harness.keeping import few_checkpoints, finished_control, scored_at
 from harness.looks import foreseen
 from harness.mixture import epoch
@@ -66,13 +67,14 @@ class Found:
     others: Mapping[str, Base]
 
 
-def resolve(asked: Settings, say: Say = silent) -> Ready:
-    """Everything looked up, checked and decided; `say` hears of what takes its time."""
+def resolve(asked: Settings, say: Say = silent, grid: Grid | None = None) -> Ready:
+    """Everything looked up, checked and decided; `say` hears of what takes its time; a search brings its grid."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a run is one process for now, and this is one of several; start it without a launcher")
     scored, scored_note = scored_at(asked)
     extra, equal = plugins.from_files(asked.plugin, asked.strategies), asked.equal or BUILT_IN["equal"][0]
-    arms = gather(asked.strategies, extra, asked.controls == "matched", equal)
+    grid = grid or swept(asked, extra)
+    arms = gather(grid.words(asked.strategies), extra, asked.controls == "matched", equal)
     check_given(asked, arms.strategies)
     check_trackers(asked.trackers)
     prompts = lookup.prompts(asked)
@@ -90,7 +92,7 @@ def resolve(asked: Settings, say: Say = silent) -> Ready:
     budgets = {name: replace(budget, steps=own) for name, own in steps.items()}
     arms = replace(arms, strategies=check_fits(arms.strategies, base, found.config, budgets))
     looked = BUILT_IN["milestones"][0] if asked.milestones is None else asked.milestones
-    short = foreseen(suites, budget, asked.limit) if looked else []
+    short = [*told_of(asked), *(foreseen(suites, budget, asked.limit) if looked else ())]
     setting, described = _setting(asked, budget, found, folder), _base(found)
     rows, rows_note = fitting.choose(asked, setting, arms.strategies.values(), found.config, described["parameters"], folder)
     plan = Plan(
@@ -106,6 +108,7 @@ def resolve(asked: Settings, say: Say = silent) -> Ready:
         micro_batch=rows,
         equal=equal,
         controls=arms.controls,
+        **vars(grid),
         prompts=prompts,
         plugins=asked.plugin,
         options=_options(asked, scored, looked),
@@ -115,8 +118,7 @@ def resolve(asked: Settings, say: Say = silent) -> Ready:
         ),
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
     )
-    setting = replace(setting, micro_batch=rows)
-    heldout, bos = partial(lookup.heldout, corpora), base.facts.get("bos")
+    setting, heldout, bos = replace(setting, micro_batch=rows), partial(lookup.heldout, corpora), base.facts.get("bos")
     return Ready(plan, base, found.tokenizer, setting, arms.strategies, suites, folder, asked.limit, bos, heldout, corpora)
 
 
@@ -125,7 +127,7 @@ def _options(asked: Settings, scored: str, looked: bool) -> dict[str, Any]:
         "margin": asked.margin,
         "limit": asked.limit,
         "allow_code_execution": asked.allow_code_execution,
-        "items": asked.items or BUILT_IN["items"][0],
+        "items": items(asked),
         "trackers": list(asked.trackers),
         "milestones": looked,
         "keep_weights": asked.keep_weights,

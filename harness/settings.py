@@ -83,6 +83,15 @@ class Settings(BaseModel):
     controls: Literal["matched"] | None = Field(
         None, description="matched: the arms that isolate what each arm does are trained too; else the page names them"
     )
+    sweep: bool = Field(
+        False,
+        description="every arm, the control included, becomes 15 settings: 5 strengths at 3 learning rates, or 15 rates; "
+        "one is chosen on validation items",
+    )
+    match: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="search each arm's strength and rate, at most 6 trainings, until its gain is this share of the control's",
+    )
     limit: Count | None = Field(None, description="items a task, a seeded random subset, the same for every arm")
     items: Literal["all", "test"] | None = Field(
         None,

@@ -59,7 +59,7 @@ class Strategy:
     example       a small setting for tests, at which it is not the control
     needs         what the plan must have: sources ("old", "task"), models ("reference", "instruct"), the base's "peak"
     anchor        whether it penalises leaving the base, so that it must not pull at the base weights themselves
-    sweep         parameter -> values worth trying
+    sweep         parameter -> values worth trying; the first parameter is the strength that a sweep or a search changes
     family        which of FAMILIES it belongs to: lists are ordered by it
     experimental  laws and formula tests only: listed apart
     lr            multiple of the plan's peak learning rate that an arm takes where none is given

@@ -35,7 +35,7 @@ class AGEM(Strategy):
     needs: ClassVar[tuple[str, ...]] = (OLD,)
     experimental: ClassVar[bool] = True
     family: ClassVar[str] = "importance"
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.125, 0.25, 0.5, 1.0)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.0625, 0.125, 0.25, 0.5, 1.0)}
 
     def __post_init__(self) -> None:
         within("share", self.share, 0)

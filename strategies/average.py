@@ -36,7 +36,7 @@ class SnapshotAverage(Strategy):
     neutral: ClassVar[Mapping[str, Any]] = {"last": 1}
     example: ClassVar[Mapping[str, Any]] = {"last": 2, "every": 2}
     by_name: ClassVar[bool] = True
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"last": (2, 5, 10)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"last": (2, 3, 5, 7, 10)}
 
     def __post_init__(self) -> None:
         within("last", self.last, 1)

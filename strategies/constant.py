@@ -25,7 +25,7 @@ class Constant(Strategy):
     neutral: ClassVar[None] = None
     reason: ClassVar[str] = "no constant rate is the control's cosine; a floor of 1 would be, and that is the plan's to set"
     example: ClassVar[Mapping[str, Any]] = {"share": 0.1}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.033, 0.1, 0.33, 1.0)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.033, 0.1, 0.2, 0.33, 1.0)}
 
     def __post_init__(self) -> None:
         within("share", self.share, 0, 1, above=True)

@@ -29,7 +29,7 @@ class Cosine(Strategy):
     neutral: ClassVar[None] = None
     reason: ClassVar[str] = "the warm-up and floor of the control are the plan's to set"
     example: ClassVar[Mapping[str, Any]] = {"warmup": 0.4, "floor": 0.01}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"warmup": (0.0, 0.005, 0.01, 0.02), "floor": (0.0, 0.01, 0.1)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"warmup": (0.0, 0.005, 0.01, 0.02, 0.05), "floor": (0.0, 0.01, 0.1)}
 
     def __post_init__(self) -> None:
         within("warmup", self.warmup, 0, 1)

@@ -44,7 +44,7 @@ class Curriculum(Strategy):
     neutral: ClassVar[Mapping[str, Any]] = {"start": 1.0, "end": 1.0}
     example: ClassVar[Mapping[str, Any]] = {"start": 0.5, "end": 0.9}
     needs: ClassVar[tuple[str, ...]] = (OLD,)
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"start": (0.3, 0.5, 0.7, 0.9), "shape": ("linear", "switch")}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"start": (0.3, 0.5, 0.7, 0.8, 0.9), "shape": ("linear", "switch")}
 
     def __post_init__(self) -> None:
         for name in ("start", "end", "at"):

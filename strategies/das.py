@@ -46,7 +46,7 @@ class SoftMask(Strategy):
     example: ClassVar[Mapping[str, Any]] = {"weight": 1.0, "tokens": 2**10}
     needs: ClassVar[tuple[str, ...]] = (OLD,)
     by_name: ClassVar[bool] = True
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"weight": (0.3, 0.6, 1.0)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"weight": (0.1, 0.3, 0.6, 0.8, 1.0)}
 
     def __post_init__(self) -> None:
         within("weight", self.weight, 0, 1)

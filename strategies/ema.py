@@ -37,7 +37,7 @@ class MovingAverage(Strategy):
     neutral: ClassVar[Mapping[str, Any]] = {"mu": 0.0}
     example: ClassVar[Mapping[str, Any]] = {"mu": 0.5}
     by_name: ClassVar[bool] = True
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"mu": (0.9, 0.99, 0.999)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"mu": (0.9, 0.97, 0.99, 0.997, 0.999)}
 
     def __post_init__(self) -> None:
         within("mu", self.mu, 0, 1)

@@ -42,7 +42,7 @@ class Expand(Strategy):
     reason: ClassVar[str] = "it trains new blocks alone; the control trains the old ones"
     example: ClassVar[Mapping[str, Any]] = {"every": 1}
     renames: ClassVar[str] = "for good"
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"every": (1, 2, 4, 8)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"every": (1, 2, 4)}
 
     def __post_init__(self) -> None:
         within("every", self.every, 1)

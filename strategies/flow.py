@@ -32,7 +32,7 @@ class Flow(Strategy):
     family: ClassVar[str] = "loss"
     neutral: ClassVar[Mapping[str, Any]] = {"weight": 0.0}
     example: ClassVar[Mapping[str, Any]] = {"weight": 2.0}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"weight": (0.5, 1.0, 2.0, 4.0)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"weight": (0.25, 0.5, 1.0, 2.0, 4.0)}
 
     def __post_init__(self) -> None:
         within("weight", self.weight, 0)

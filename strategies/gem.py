@@ -39,7 +39,7 @@ class GEM(Strategy):
     needs: ClassVar[tuple[str, ...]] = (OLD,)
     experimental: ClassVar[bool] = True
     family: ClassVar[str] = "importance"
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"margin": (0.0, 0.5, 1.0)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"margin": (0.0, 0.25, 0.5, 0.75, 1.0)}
 
     def __post_init__(self) -> None:
         within("memories", self.memories, 1, 8)

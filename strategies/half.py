@@ -37,7 +37,7 @@ class Half(Strategy):
     family: ClassVar[str] = "importance"
     neutral: ClassVar[Mapping[str, Any]] = {"share": 0.0}
     example: ClassVar[Mapping[str, Any]] = {"share": 0.5, "every": 2}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.25, 0.5, 0.75)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.1, 0.25, 0.5, 0.75, 0.9)}
 
     def __post_init__(self) -> None:
         within("share", self.share, 0, 1)

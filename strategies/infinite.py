@@ -38,7 +38,7 @@ class Infinite(Strategy):
     neutral: ClassVar[None] = None
     reason: ClassVar[str] = "no four phases are the control's cosine"
     example: ClassVar[Mapping[str, Any]] = {"cooldown": 0.4, "decay": 0.2}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"level": (0.25, 0.55, 1.0), "decay": (0.1, 0.2)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"level": (0.25, 0.4, 0.55, 0.75, 1.0), "decay": (0.1, 0.2)}
 
     def __post_init__(self) -> None:
         within("floor", self.floor, 0, 1, above=True)

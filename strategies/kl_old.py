@@ -45,7 +45,7 @@ class KLOld(Strategy):
     neutral: ClassVar[Mapping[str, Any]] = {"share": 0.0}
     example: ClassVar[Mapping[str, Any]] = {"share": 0.25}
     needs: ClassVar[tuple[str, ...]] = (OLD,)
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.05, 0.1, 0.25), "weight": (0.3, 1.0, 3.0)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.01, 0.05, 0.1, 0.25, 0.5), "weight": (0.3, 1.0, 3.0)}
 
     def __post_init__(self) -> None:
         within("share", self.share, 0, 1)

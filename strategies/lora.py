@@ -37,7 +37,7 @@ class LoRA(Strategy):
     lr: ClassVar[float] = 10.0
     extra: ClassVar[str] = "peft"
     renames: ClassVar[str] = "while training"
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"rank": (16, 64, 256)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"rank": (16, 32, 64, 128, 256)}
 
     def __post_init__(self) -> None:
         within("rank", self.rank, 1)

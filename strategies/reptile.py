@@ -37,7 +37,7 @@ class Reptile(Strategy):
     neutral: ClassVar[Mapping[str, Any]] = {"epsilon": 1.0}
     example: ClassVar[Mapping[str, Any]] = {"epsilon": 0.3, "every": 2}
     by_name: ClassVar[bool] = True
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"epsilon": (0.05, 0.1, 0.3), "every": (20, 100, 500)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"epsilon": (0.03, 0.05, 0.1, 0.3, 0.5), "every": (20, 100, 500)}
 
     def __post_init__(self) -> None:
         within("epsilon", self.epsilon, 0, 1)

@@ -33,7 +33,7 @@ class Residual(Strategy):
     needs: ClassVar[tuple[str, ...]] = (INSTRUCT,)
     experimental: ClassVar[bool] = True
     by_name: ClassVar[bool] = True
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"weight": (0.3, 0.5, 0.7, 1.0)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"weight": (0.1, 0.3, 0.5, 0.7, 1.0)}
 
     def __post_init__(self) -> None:
         within("weight", self.weight, 0)

@@ -28,7 +28,7 @@ class Reuse(Strategy):
     neutral: ClassVar[None] = None
     reason: ClassVar[str] = "it has no warm-up; whether the control has one is the plan's to set"
     example: ClassVar[Mapping[str, Any]] = {"floor": 0.01}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"floor": (0.0, 0.01, 0.1)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"floor": (0.0, 0.01, 0.03, 0.1, 0.3)}
 
     def __post_init__(self) -> None:
         within("floor", self.floor, 0, 1)

@@ -31,7 +31,7 @@ class Rho1(Strategy):
     neutral: ClassVar[Mapping[str, Any]] = {"share": 1.0}
     example: ClassVar[Mapping[str, Any]] = {"share": 0.5}
     needs: ClassVar[tuple[str, ...]] = ("reference",)
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.4, 0.6, 0.8)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.2, 0.4, 0.6, 0.8, 0.9)}
 
     def __post_init__(self) -> None:
         within("share", self.share, 0, 1, above=True)

@@ -29,7 +29,7 @@ class InverseSquareRoot(Strategy):
     neutral: ClassVar[None] = None
     reason: ClassVar[str] = "no inverse square root is the control's cosine"
     example: ClassVar[Mapping[str, Any]] = {"decay": 0.4}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"decay": (0.1, 0.2, 0.5)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"decay": (0.05, 0.1, 0.2, 0.3, 0.5)}
 
     def __post_init__(self) -> None:
         within("decay", self.decay, 0, 1)

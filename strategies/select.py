@@ -48,7 +48,11 @@ class Select(Strategy):
     family: ClassVar[str] = "data"
     neutral: ClassVar[Mapping[str, Any]] = {"share": 1.0}
     example: ClassVar[Mapping[str, Any]] = {"score": "combined", "share": 0.3, "trim": 0.1}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.01, 0.05, 0.1, 0.25), "score": SCORES, "how": ("hard", "soft")}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "share": (0.01, 0.05, 0.1, 0.25, 0.5),
+        "score": SCORES,
+        "how": ("hard", "soft"),
+    }
 
     def __post_init__(self) -> None:
         among("score", self.score, SCORES)

@@ -39,7 +39,7 @@ class SourceShield(Strategy):
     example: ClassVar[Mapping[str, Any]] = {"share": 0.5, "tokens": 2**10}
     needs: ClassVar[tuple[str, ...]] = (OLD,)
     by_name: ClassVar[bool] = True
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.25, 0.5, 0.75)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.1, 0.25, 0.5, 0.75, 0.9)}
 
     def __post_init__(self) -> None:
         within("share", self.share, 0, 1)

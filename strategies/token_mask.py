@@ -34,7 +34,7 @@ class TokenMask(Strategy):
     family: ClassVar[str] = "loss"
     neutral: ClassVar[Mapping[str, Any]] = {"share": 1.0}
     example: ClassVar[Mapping[str, Any]] = {"share": 0.5}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.5, 0.75, 0.9)}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"share": (0.25, 0.5, 0.75, 0.9, 0.95)}
 
     def __post_init__(self) -> None:
         within("share", self.share, 0, 1, above=True)

@@ -38,7 +38,10 @@ class WarmupStableDecay(Strategy):
     neutral: ClassVar[None] = None
     reason: ClassVar[str] = "no decay shape here is the control's cosine"
     example: ClassVar[Mapping[str, Any]] = {"decay": 0.5}
-    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {"decay": (0.1, 0.2, 0.5), "shape": ("linear", "sqrt", "exponential")}
+    sweep: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "decay": (0.05, 0.1, 0.2, 0.3, 0.5),
+        "shape": ("linear", "sqrt", "exponential"),
+    }
 
     def __post_init__(self) -> None:
         within("decay", self.decay, 0, 1, above=True)
