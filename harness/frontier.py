@@ -5,8 +5,16 @@ The attained region is a staircase: between two points no third model was traine
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.statistics import Estimate
 
 Point = tuple[float, float]
+"""Adaptation and forgetting."""
+WIDE = 0.2
+"""A gap between two points, as a share of plain training's adaptation, across which a straight line is only a guess."""
+Standing = Literal["dominates", "is dominated", "not distinguishable"]
 
 
 def pareto(points: Sequence[Point]) -> list[bool]:
@@ -16,6 +24,16 @@ def pareto(points: Sequence[Point]) -> list[bool]:
         return p[0] >= q[0] and p[1] <= q[1] and p != q
 
     return [not any(dominates(other, point) for other in points) for point in points]
+
+
+def staircase(points: Sequence[Point]) -> list[Point]:
+    """Corners of the attained region, by rising adaptation: at each adaptation the least forgetting that was attained.
+
+    From a point the line goes straight on to less adaptation, so each step stands where the next point begins.
+    """
+    front = _front(points)
+    steps = itertools.pairwise(front)
+    return [*(corner for here, after in steps for corner in (here, (here[0], after[1]))), *front[-1:]]
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
@@ -32,10 +50,74 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     return volume
 
 
+def references(plain: Sequence[Point]) -> tuple[Point, Point]:
+    """The two references that hypervolumes are taken to: a ranking that changes between them is none.
+
+    Both lie at the most that plain training's own sweep forgets: from no adaptation on, and from half of the most that it
+    learns, so that what hardly trained counts for nothing.
+    """
+    most = max(y for _, y in plain)
+    return (0.0, most), (max(x for x, _ in plain) / 2, most)
+
+
+def share_of_volume(points: Sequence[Point], plain: Sequence[Point], reference: Point) -> float | None:
+    """The hypervolume with adaptation counted in the most that plain training learns and forgetting in the reference's.
+
+    None where plain training learned nothing, or the reference is no forgetting: then there is no unit.
+    """
+    learned = max(x for x, _ in plain)
+    if learned <= 0 or reference[1] <= 0:
+        return None
+    return hypervolume([(x / learned, y / reference[1]) for x, y in points], (reference[0] / learned, 1.0))
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """The two points of a frontier around an adaptation: forgetting there is (1 - weight) y[low] + weight y[high].
+
+    low, high   places in the points that were given; equal where a point lies at the adaptation
+    gap         adaptation between the two
+    """
+
+    low: int
+    high: int
+    weight: float
+    gap: float
+
+    def wide(self, plain: float) -> bool:
+        """Whether the gap is to be flagged, against the adaptation of plain training."""
+        return self.gap > WIDE * plain
+
+
+def bracket(points: Sequence[Point], level: float) -> Bracket | None:
+    """Where an adaptation lies between non-dominated points; None outside of them: nothing is extrapolated."""
+    best = pareto(points)
+    front = sorted((i for i in range(len(points)) if best[i]), key=lambda i: points[i])
+    for low, high in itertools.pairwise(front):
+        start, end = points[low][0], points[high][0]
+        if start < level < end:
+            return Bracket(low, high, (level - start) / (end - start), end - start)
+    exact = next((i for i in front if points[i][0] == level), None)
+    return None if exact is None else Bracket(exact, exact, 0.0, 0.0)
+
+
 def at_adaptation(points: Sequence[Point], level: float) -> float | None:
     """Forgetting at an adaptation, linear between the two frontier points around it; None where it was not attained."""
-    front = sorted(point for point, best in zip(points, pareto(points), strict=True) if best)
-    for (x0, y0), (x1, y1) in itertools.pairwise(front):
-        if x0 <= level <= x1:
-            return y0 + (y1 - y0) * (level - x0) / (x1 - x0) if x1 > x0 else y0
-    return next((y for x, y in front if x == level), None)
+    found = bracket(points, level)
+    return None if found is None else (1 - found.weight) * points[found.low][1] + found.weight * points[found.high][1]
+
+
+def dominance(keeps: Estimate, learns: Estimate) -> Standing:
+    """How an arm stands to another by its paired differences: how much more it keeps, and how much more it learns.
+
+    Both one-sided 95 % bounds must lie on the right side (intersection-union test: no correction for the two axes).
+    """
+    ends = [difference.interval(0.9) for difference in (keeps, learns)]
+    if all(low > 0 for low, _ in ends):
+        return "dominates"
+    return "is dominated" if all(high < 0 for _, high in ends) else "not distinguishable"
+
+
+def _front(points: Sequence[Point]) -> list[Point]:
+    """Non-dominated points by rising adaptation."""
+    return sorted({point for point, best in zip(points, pareto(points), strict=True) if best})

@@ -8,6 +8,7 @@ import pandas as pd
 from harness import forgetting as fg
 from harness import sensitive
 from harness.pairing import Sample
+from harness.transitions import transitions
 from reports import words
 from reports.section import Cell, Section, Table
 
@@ -40,7 +41,7 @@ def answer(study: fg.Study, samples: list[Sample]) -> str:
     for sample in samples:
         seed = first_seed(study, sample, study.lead)
         if seed is not None and study.record.tasks[sample.task]["measures"] == "keep":
-            found = fg.transitions(sample, study.lead, seed)
+            found = transitions(study, sample, study.lead, seed)
             lost, gained, known = lost + found.lost, gained + found.gained, known + found.kept + found.lost
     if not known:
         return f"No question that the base answered was asked of {lead(study)}."
@@ -54,7 +55,7 @@ def counts(study: fg.Study, samples: list[Sample]) -> Table:
         cells: list[str] = []
         for arm in study.arms:
             seed = first_seed(study, sample, arm)
-            found = fg.transitions(sample, arm, seed) if seed is not None else None
+            found = transitions(study, sample, arm, seed) if seed is not None else None
             cells.append(f"−{found.lost} +{found.gained} ({_p(found.p)})" if found else words.NOTHING)
         rows.append((sample.task, str(len(sample.items)), *cells))
     caption = "Right answers lost and wrong ones put right in each arm's first seed, with exact McNemar's p, one test a cell"

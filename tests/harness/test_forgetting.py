@@ -1,6 +1,5 @@
 """Figures of a run against the effects that were planted in it."""
 
-import dataclasses
 import importlib
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness import forgetting as fg
-from harness import frontier, record, results
+from harness import record, results
 from harness.errors import RecordError
 
 sys.path.append(str(Path(__file__).parents[1] / "reports"))
@@ -49,7 +48,7 @@ def test_rehearsed_and_unrehearsed_are_never_one_number(study: fg.Study) -> None
     assert lost is not None
     assert kept.value < 0.05 < 0.3 < lost.value
     assert not {s.task for s in study.tasks(fg.REHEARSED)} & {s.task for s in study.tasks(fg.FORGETTING)}
-    same, other = study.retention(arm, "same"), study.retention(arm, "other")
+    same, other = study.retention(arm, fg.LOST_REHEARSED), study.retention(arm, fg.LOST)
     assert same is not None
     assert other is not None
     assert same.value > 0.9 > 0.7 > other.value
@@ -95,15 +94,6 @@ def test_what_the_base_does_not_know_it_cannot_forget(tmp_path: Path) -> None:
     assert "guessed" not in {s.task for s in one.tasks(fg.LOST)}
 
 
-def test_transitions_add_up(study: fg.Study) -> None:
-    sample = study.samples["facts"]
-    found = fg.transitions(sample, "none", 0)
-    assert sum(dataclasses.astuple(found)) == 240
-    change = sample.change("none", [0]).value
-    assert (found.gained - found.lost) / 240 == pytest.approx(change)
-    assert found.p < 1e-6
-
-
 def test_results_hold_one_row_an_arm_seed_and_task_and_say_what_failed(study: fg.Study) -> None:
     rows = results.results(study.record)
     done = rows[rows["status"] == "done"]
@@ -139,20 +129,6 @@ def test_margins_come_from_the_plan(tmp_path: Path) -> None:
     assert (one.margin("text"), one.margin("accuracy")) == (0.5, 0.01)
 
 
-POINTS = [(0.5, 0.3), (0.4, 0.1), (0.3, 0.2), (0.1, 0.05)]
-
-
-def test_frontier() -> None:
-    assert frontier.pareto(POINTS) == [True, True, False, True]
-    assert frontier.hypervolume(POINTS, (0, 0.5)) == pytest.approx(0.185)
-
-
-@pytest.mark.parametrize(("level", "expected"), [(0.25, 0.10), (0.35, None), (0.10, 0.01), (0.05, None)])
-def test_forgetting_at_an_adaptation_is_not_extrapolated(level: float, expected: float | None) -> None:
-    points = [(0.10, 0.01), (0.20, 0.05), (0.30, 0.15)]
-    assert frontier.at_adaptation(points, level) == (None if expected is None else pytest.approx(expected))
-
-
 def test_answer_bits_follow_the_option_that_counted_for_the_base(tmp_path: Path) -> None:
     folder = fabricate.run_folder(tmp_path, fabricate.Recipe(seeds=(0,)))
     path = folder / "kl" / "seed-0" / "scores" / "world_medical.parquet"
@@ -169,7 +145,7 @@ def unknown_chance(folder: Path, metric: str, **more: object) -> fg.Study:
     task = fabricate.TASKS["facts"] | {"chance": None, "options": 4, "metric": metric}
     recipe = fabricate.Recipe(seeds=(0,), tasks=fabricate.TASKS | {"asked": task})
     study = fg.Study(record.read(fabricate.run_folder(folder, recipe)))
-    base = study._base["asked"]
+    base = study.before["asked"]
     for table in (base, *(tables["asked"] for tables in study.rows.values())):
         for name, value in more.items():
             table[name] = [value] * len(table)
@@ -178,7 +154,7 @@ def unknown_chance(folder: Path, metric: str, **more: object) -> fg.Study:
 
 def test_unknown_chance_of_a_choice_is_that_of_its_options(tmp_path: Path) -> None:
     study = unknown_chance(tmp_path, "acc")
-    study._base["asked"].at["asked-0", "loglikelihoods"] = [-1.0, -2.0]
+    study.before["asked"].at["asked-0", "loglikelihoods"] = [-1.0, -2.0]
     assert study.chance("asked") == pytest.approx((239 / 4 + 1 / 2) / 240)
     assert study.chance("text_stories") is None
     rows = results.results(study.record)
@@ -196,4 +172,4 @@ def test_where_chance_is_unknown_nothing_is_known_and_nothing_kept(tmp_path: Pat
     assert study.chance("asked") is None
     assert not study.known(study.samples["asked"])
     assert "asked" not in {s.task for s in study.tasks(fg.LOST)}
-    assert study.retention("none", "other") is not None
+    assert study.retention("none", fg.LOST) is not None

@@ -89,7 +89,7 @@ def test_the_worst_change_is_named_with_its_interval(run: Path) -> None:
 def test_an_unknown_chance_is_called_unknown(tmp_path: Path, fabricate: Any) -> None:
     task = fabricate.TASKS["facts"] | {"chance": None, "options": 4}
     study = made(tmp_path, fabricate, seeds=(0,), tasks=fabricate.TASKS | {"asked": task})
-    for tables in (study._base, *study.rows.values()):
+    for tables in (study.before, *study.rows.values()):
         tables["asked"]["answer"] = None
     shown = {row[0]: row[3] for row in tasks.table(study, "accuracy").rows}
     assert shown["asked"] == "unknown"
