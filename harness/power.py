@@ -7,6 +7,7 @@ between items.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -46,23 +47,23 @@ def needed(estimate: Estimate, margin: float) -> Needed | None:
         return None
     if math.isinf(estimate.error):
         return Needed(reason="all items belong together, so that nothing tells how others would differ")
-    parts = _planned(estimate)
+    parts, n, count = _planned(estimate), estimate.n, estimate.seeds
 
-    def enough(items: float, seeds: int) -> bool:
-        return _enough(_grown(parts, items, seeds / estimate.seeds, seeds), 2 * margin)
+    def enough(items: int, seeds: int) -> bool:
+        return _enough(_grown(parts, items / n, seeds / count, seeds), 2 * margin)
 
-    alone = _least(lambda factor: enough(factor, estimate.seeds))
-    items = math.ceil(alone * estimate.n) if alone else None
+    items = _least(lambda items: enough(items, count), n, MOST * n)
     if not parts.seed:
         return Needed(items, reason="" if items else f"not even {MOST} times the items would be enough")
-    counts = range(estimate.seeds + 1, SEEDS + 1)
-    seeds = next((count for count in counts if enough(1, count)), None)
+    seeds = _least(lambda seeds: enough(n, seeds), count, SEEDS)
     if items or seeds:
         return Needed(items, seeds)
-    together = _together(enough, estimate)
-    return Needed(
-        together=together, reason="" if together else f"not even {MOST} times the items and {SEEDS} trainings would be enough"
-    )
+    fewest = _least(lambda seeds: enough(MOST * n, seeds), count, SEEDS)
+    if fewest is None:
+        return Needed(reason=f"not even {MOST} times the items and {SEEDS} trainings would be enough")
+    several = min(SEEDS, 2 * fewest)  # leaves both layers half of the room
+    more = _least(lambda items: enough(items, several), n, MOST * n)
+    return Needed(together=(more or MOST * n, several))
 
 
 def _planned(estimate: Estimate) -> Parts:
@@ -88,22 +89,7 @@ def _enough(parts: Parts, change: float) -> bool:
     return float(stats.t.ppf(0.975, freedom) + stats.t.ppf(POWER, freedom)) * error <= change
 
 
-def _least(holds: Callable[[float], bool]) -> float | None:
-    """The smallest factor from 1 to MOST that holds, to a hundredth of itself; None where none does."""
-    if not holds(MOST):
-        return None
-    low, high = 1.0, float(MOST)
-    while high / low > 1.01:
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
-
-
-def _together(enough: Callable[[float, int], bool], estimate: Estimate) -> tuple[int, int] | None:
-    """Twice the fewest trainings that any number of items goes with, which leaves both layers half of the room."""
-    fewest = next((count for count in range(estimate.seeds + 1, SEEDS + 1) if enough(MOST, count)), None)
-    if fewest is None:
-        return None
-    count = min(SEEDS, 2 * fewest)
-    factor = _least(lambda times: enough(times, count))
-    return (math.ceil(factor * estimate.n), count) if factor else None
+def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
+    """The smallest number from low to high that holds, where every larger one does too; None where none does."""
+    found = low + bisect_left(range(low, high + 1), True, key=holds)
+    return found if found <= high else None

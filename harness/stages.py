@@ -9,8 +9,8 @@ Higher is better throughout; of losses the negative is given (minus bits per byt
     I_k     a*_k - R[k, k], a*_k of a model trained on stages 1..k together; of the same paper
     ID, Bwd, Fwd    means of the diagonal, below and above it (TiC-LM, arXiv 2504.02107): of regrets, lower is better
 
-F takes the best of noisy checkpoints and so lies high: by 0.56, 0.85 and 1.16 of their noise for the best of 2, 3 and 5 equal ones.
-A model that never learned has F = 0: ACC or R[T, T] stands beside it.
+F takes the best of noisy checkpoints and so lies high: by 0.56, 0.85 and 1.16 of their noise for the best of 2, 3 and 5 equal
+ones. A model that never learned has F = 0: ACC or R[T, T] stands beside it.
 """
 
 from collections.abc import Sequence

@@ -39,6 +39,13 @@ def test_a_paired_change_in_accuracy() -> None:
     assert st.mcnemar(60, 90) == pytest.approx(0.0176, abs=1e-4)
 
 
+def test_how_many_questions_an_accuracy_takes() -> None:
+    """At 60 % right, 9220 questions give one point either way, and 500 a standard error of 2.2 points."""
+    many, few = (st.mean([1.0] * round(0.6 * n) + [0.0] * round(0.4 * n)) for n in (9220, 500))
+    assert (many.high - many.low) / 2 == pytest.approx(0.01, abs=1e-5)
+    assert few.error == pytest.approx(0.0219, abs=1e-4)
+
+
 def test_pairing_is_tighter_than_two_independent_samples() -> None:
     unpaired = math.sqrt(0.61 * 0.39 / 1000 + 0.58 * 0.42 / 1000)
     assert unpaired == pytest.approx(0.02194, abs=1e-4)
