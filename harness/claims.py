@@ -42,6 +42,7 @@ class Claim:
 
     keeps, learns   against the control's end
     at              how much it keeps where it is compared at equal adaptation: OWN, or a level
+    p               of what it keeps, by where (END, OWN, or a level): corrected over all comparisons of the page
     """
 
     arm: str
@@ -51,6 +52,7 @@ class Claim:
     keeps: Amount
     learns: Amount
     at: Mapping[str, Amount] = field(default_factory=dict)
+    p: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def relation(self) -> Relation:
@@ -104,7 +106,8 @@ def judge(found: Mapping[str, Evidence], kind: Kind, margins: Mapping[Kind, floa
     kind        what forgetting is measured in
     margins     changes that do not matter, declared before the run
     """
-    kept = _amounts({(arm, at): (e, margins[kind]) for arm, one in found.items() for at, e in one.kept.items()})
+    family = {(arm, at): (e, margins[kind]) for arm, one in found.items() for at, e in one.kept.items()}
+    kept, adjusted = _amounts(family), _adjusted(family)
     learning = {(arm, read): (e, margins[read]) for arm, one in found.items() for read, e in one.learned.items()}
     learns = _amounts(learning)
     claims: dict[str, Claim] = {}
@@ -112,14 +115,19 @@ def judge(found: Mapping[str, Evidence], kind: Kind, margins: Mapping[Kind, floa
         keeps, amount = kept.get((arm, END), "unclear"), _all(learns[arm, read] for read in one.learned)
         at: dict[str, Amount] = {where: kept[arm, where] for where in one.kept if where != END}
         answer = statistics.answer(one.forgetting, margins[kind])
-        claims[arm] = Claim(arm, answer, one.forgetting, one.adaptation, keeps, amount, at)
+        p = {where: adjusted[arm, where] for where in one.kept}
+        claims[arm] = Claim(arm, answer, one.forgetting, one.adaptation, keeps, amount, at, p)
     return claims
 
 
 def _amounts(family: Mapping[tuple[str, str], tuple[Estimate, float]]) -> dict[tuple[str, str], Amount]:
     """More, as much or less than the control, of estimates with their margins that are corrected together."""
-    adjusted = statistics.holm([difference.p for difference, _ in family.values()])
-    return {key: compare(*tested, p) for (key, tested), p in zip(family.items(), adjusted, strict=True)}
+    adjusted = _adjusted(family)
+    return {key: compare(*tested, adjusted[key]) for key, tested in family.items()}
+
+
+def _adjusted(family: Mapping[tuple[str, str], tuple[Estimate, float]]) -> dict[tuple[str, str], float]:
+    return dict(zip(family, statistics.holm([difference.p for difference, _ in family.values()]), strict=True))
 
 
 def compare(difference: Estimate, margin: float, p: float) -> Amount:

@@ -7,6 +7,7 @@ from typing import Any
 from harness import forgetting as fg
 from harness.record import Result
 from harness.typed import parse_arms
+from harness.unfinished import seconds, shares, spent
 from reports import elsewhere, words
 from reports.section import Cell, Section, Table, measured, shared
 
@@ -24,7 +25,7 @@ def section(study: fg.Study) -> Section:
 
 def answer(study: fg.Study) -> str:
     """The dearest and the cheapest arm in training time, and whether all read the same."""
-    times = {arm: _mean(study, arm, lambda t: _seconds(t, "train") + _seconds(t, "setup")) for arm in study.arms}
+    times = {arm: _mean(study, arm, lambda t: seconds(t, "train") + seconds(t, "setup")) for arm in study.arms}
     control = times.get(study.control)
     dearest = max(times, key=lambda arm: times[arm])
     sentence = sharing(study)
@@ -55,16 +56,6 @@ def about(study: fg.Study, arm: str) -> dict[str, Any]:
     return (study.record.plan.get("trainings") or {}).get(arm) or {}
 
 
-def spent(trial: Result) -> float:
-    """Seconds of set-up and training that this trial alone has cost: a training that is shared is paid once."""
-    return _seconds(trial, "setup") + (0.0 if shares(trial) else _seconds(trial, "train"))
-
-
-def shares(trial: Result) -> str | None:
-    """The arm whose training this trial was made from, without one of its own."""
-    return trial.facts.get("shared_with") or (trial.facts.get("facts") or {}).get("shared_with")
-
-
 def partners(study: fg.Study) -> dict[str, str]:
     """Arm without a training of its own -> the arm that it shares one with."""
     return {trial.name: str(other) for trial in study.done if (other := shares(trial))}
@@ -76,8 +67,8 @@ def outcomes(study: fg.Study) -> Table:
         ("forgetting, unrehearsed text", lambda a: measured(study.figure(fg.FORGETTING, a), "text")),
         ("forgetting, rehearsed text", lambda a: measured(study.figure(fg.REHEARSED, a), "text")),
         ("share of control's forgetting avoided", lambda a: shared(study.recovered(a))),
-        ("retention, unrehearsed tasks", lambda a: shared(study.retention(a, "other"))),
-        ("retention, rehearsed tasks", lambda a: shared(study.retention(a, "same"))),
+        ("retention, unrehearsed tasks", lambda a: shared(study.retention(a, fg.LOST))),
+        ("retention, rehearsed tasks", lambda a: shared(study.retention(a, fg.LOST_REHEARSED))),
         ("learned, new text", lambda a: measured(study.figure(fg.ADAPTATION, a), "text")),
         ("learned, new tasks (points)", lambda a: measured(study.figure(fg.LEARNED, a), "accuracy")),
         ("learned, bits an answer", lambda a: measured(study.figure(fg.ANSWERS, a), "answer")),
@@ -105,9 +96,9 @@ def prices(study: fg.Study) -> Table:
         ("rate area", lambda a: mark(a, f"{_fact(study, a, 'learning_rate_area') or 0:.3g}")),
         ("compute", lambda a: mark(a, words.quantity(_fact(study, a, "flops"), "FLOP"))),
         ("of it set-up", lambda a: words.quantity(_fact(study, a, "setup_flops"), "FLOP")),
-        ("set-up", lambda a: words.duration(_mean(study, a, lambda t: _seconds(t, "setup")))),
-        ("training", lambda a: mark(a, words.duration(_mean(study, a, lambda t: _seconds(t, "train"))))),
-        ("scoring", lambda a: words.duration(_mean(study, a, lambda t: _seconds(t, "score")))),
+        ("set-up", lambda a: words.duration(_mean(study, a, lambda t: seconds(t, "setup")))),
+        ("training", lambda a: mark(a, words.duration(_mean(study, a, lambda t: seconds(t, "train"))))),
+        ("scoring", lambda a: words.duration(_mean(study, a, lambda t: seconds(t, "score")))),
         ("peak memory", lambda a: words.quantity(_fact(study, a, "peak_memory_bytes"), "B")),
         ("trained parameters", lambda a: words.count(_fact(study, a, "parameters_trained"))),
     ]
@@ -146,10 +137,6 @@ def _mean(study: fg.Study, arm: str, read: Callable[[Result], float]) -> float:
 def _fact(study: fg.Study, arm: str, name: str) -> float | None:
     found: list[Any] = [trial.facts.get(name) for trial in _trials(study, arm)]
     return fmean(found) if found and all(value is not None for value in found) else None
-
-
-def _seconds(trial: Result, name: str) -> float:
-    return float((trial.facts.get("seconds") or {}).get(name) or 0)
 
 
 def _tokens(trial: Result, name: str) -> float:

@@ -4,8 +4,8 @@ from harness import flags, sensitive
 from harness import forgetting as fg
 from harness.claims import Claim, Relation, claims, learned, primary
 from harness.record import Result
+from harness.unfinished import unfinished
 from reports import elsewhere, words
-from reports.arms import spent
 
 FEW_ITEMS = 300
 CEILING = {"keep": "what is lost there changes no answer at first, and is seen late", "gain": "there is nothing left to learn"}
@@ -125,21 +125,19 @@ def _halved(study: fg.Study) -> list[str]:
 
 def _unfinished(study: fg.Study) -> list[str]:
     """Failed and missing trials, and what they would take."""
-    record = study.record
+    left = unfinished(study)
     lines = [
         f"{_name(trial)} failed: {sensitive.error(study, trial.facts.get('error') or 'no reason was stored')}"
-        for trial in record.trials
-        if trial.status == "failed"
+        for trial in left.failed
     ]
-    missing = [trial for trial in record.trials if trial.status == "missing"]
-    if missing:
-        lines.append(f"Not yet run: {words.listing([_name(trial) for trial in missing])}.")
-    if lines:
-        times = [spent(t) + float((t.facts.get("seconds") or {}).get("score") or 0) for t in study.done]
-        count = sum(trial.status != "done" for trial in record.trials)
-        guess = f", about {words.duration(count * sum(times) / len(times))}" if times else ""
-        lines.append(f"The same command again does only what is missing ({words.several(count, 'trial')}{guess}).")
-    if record.base.status != "done":
+    if left.missing:
+        lines.append(f"Not yet run: {words.listing([_name(trial) for trial in left.missing])}.")
+    if not left.complete:
+        guess = "--dry-run says what it takes" if left.seconds is None else f"about {words.duration(left.seconds)}"
+        again = "".join(f" {command}" for command in left.commands)
+        count = words.several(len(left.failed) + len(left.missing), "trial")
+        lines.append(f"The same command again does only what is missing ({count}, {guess}){':' * bool(again)}{again}")
+    if not left.base:
         lines.append("The base has not been scored; without it nothing can be compared.")
     return lines
 

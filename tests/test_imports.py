@@ -176,7 +176,7 @@ def imported(path: Path) -> set[str]:
 
 def layer(name: str) -> int:
     """The layer of a file of harness/; score_x stands where score does, clean_x where clean does."""
-    short = name.removeprefix("harness.")
+    short = name.removeprefix("harness.") if name != "harness" else "__init__"
     return LEVEL[next((door for door in ("score", "clean") if short.startswith(door)), short)]
 
 
