@@ -34,7 +34,8 @@ def announced(ready: "Ready") -> Iterator[str]:
     wait = "time unknown" if found.seconds is None else f"{about(found.seconds)} of plain steps"
     trained = f"{several(found.trainings, 'training')} ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"
     scoring = "" if found.scoring_seconds is None else f" ({about(found.scoring_seconds)})"
-    yield f"to do: {trained}, {several(found.scorings, 'scoring')}{scoring}"
+    points = f", and {several(found.points, 'scoring')} of the control's curve, of two axes alone" if found.points else ""
+    yield f"to do: {trained}, {several(found.scorings, 'scoring')}{scoring}{points}"
 
 
 def proposed(ready: "Ready", asked: "Settings") -> list[str]:

@@ -95,9 +95,11 @@ def claims(study: fg.Study) -> dict[str, Claim]:
 
 def _against_control(study: fg.Study, keep: fg.Reading, arm: str) -> tuple[dict[str, Estimate], dict[Kind, Estimate]]:
     """How much more than the control an arm keeps, and learns."""
-    end = study.against_control(keep, arm)
+    end, own = study.against_control(keep, arm), study.at_own(arm).keeps
+    kept = {END: end and end.times(-1), OWN: own}
     learning = [(reading, study.against_control(reading, arm)) for reading in (fg.ADAPTATION, fg.LEARNED)]
-    return {END: end.times(-1)} if end else {}, {reading.kind: found for reading, found in learning if found}
+    kinds: dict[Kind, Estimate] = {reading.kind: found for reading, found in learning if found}
+    return {where: found for where, found in kept.items() if found}, kinds
 
 
 def judge(found: Mapping[str, Evidence], kind: Kind, margins: Mapping[Kind, float]) -> dict[str, Claim]:

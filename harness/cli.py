@@ -75,7 +75,7 @@ FLAGS = """
     micro_batch precision weights optimizer attention document_mask gradient_checkpointing reference_weights
     offload_reference compile liger
     checkpoint_every keep_checkpoints keep_best score keep_weights on_nan
-    equal controls sweep match limit items milestones trackers prompts plugin output
+    equal controls sweep match limit items milestones curve trackers prompts plugin output
     allow_code_execution show_text dry_run
 """
 """The settings that are flags of `harness run`, in their order; a plan file takes all settings."""
@@ -83,8 +83,8 @@ KINDS: dict[Any, str] = {
     int: "split_seed seeds batch length keep_checkpoints limit",
     float: "epochs learning_rate match",
     bool: (
-        "document_mask gradient_checkpointing offload_reference compile liger keep_best sweep milestones allow_code_execution "
-        "show_text dry_run"
+        "document_mask gradient_checkpointing offload_reference compile liger keep_best sweep milestones curve "
+        "allow_code_execution show_text dry_run"
     ),
     list[str]: "plugin",
 }

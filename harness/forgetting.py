@@ -211,6 +211,14 @@ class Study:
         pairs = [(s, s.stack(arm, seeds) - s.stack(self.control, seeds)) for s in self.tasks(reading)]
         return statistics.macro([s.cells(reading.sign * difference) for s, difference in pairs])
 
+    def curve(self, seed: int) -> tuple[tuple[float, float, float], ...]:
+        """The control interpolated with the base: (share of its weights, adaptation, forgetting); empty if not scored."""
+        return crossing.points(self, seed)
+
+    def at_own(self, arm: str) -> crossing.Own:
+        """The arm beside the control interpolated with the base, at what the arm itself learned."""
+        return crossing.at_own(self, arm)
+
     def retention(self, arm: str, reading: Reading, seed: int | None = None) -> Estimate | None:
         """Share of the accuracy above chance that is still there: a ratio of sums over what the base knows."""
         seeds = self._asked(self.seeds(arm, reading), seed)

@@ -1,6 +1,6 @@
 """What a run keeps of its trials: the checkpoint that is scored, and the weights of those that are finished."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,14 +86,17 @@ def finished_control(folder: Path, seed: int) -> "nn.Module":
     return finished_model(trial, "this arm is measured against")
 
 
-def drop_weights(plan: Plan, strategies: Mapping[str, Strategy], folder: Path) -> None:
-    """Delete weights of finished trials that the plan does not keep, once no trial that is to be trained may need them."""
+def drop_weights(plan: Plan, strategies: Mapping[str, Strategy], folder: Path, needed: Collection[Trial] = ()) -> None:
+    """Delete weights of finished trials that the plan does not keep, once no trial that is to be trained may need them.
+
+    needed  trials of which something is still to be scored
+    """
     policy = plan.options.get("keep_weights") or BUILT_IN["keep_weights"][0]
     if policy == "all":
         return
     results = {trial: _result(folder / trial.folder) for trial in plan.trials}
     done = [trial for trial in plan.trials if results[trial].get("status") == "done"]
-    kept: set[Trial] = set()
+    kept = set(needed)
     for trial in set(plan.trials) - set(done):
         parent = parent_arm(trial.arm, strategies[trial.arm.name])
         kept |= {Trial(CONTROL, trial.seed)} | ({Trial(parent, trial.seed)} if parent else set())

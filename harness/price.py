@@ -22,6 +22,7 @@ class Cost:
     """What a plan will take, before it starts.
 
     trainings, scorings  how many are missing
+    points               of the control's curve that are missing: scored on the tasks of both axes alone
     tokens               of all missing trainings
     flops                of these, by what strategies say of the cost of a step; one-off passes left out
     scoring_seconds      of these scorings, by what the base's took (None: it was not yet scored)
@@ -34,6 +35,7 @@ class Cost:
     flops: float
     seconds: float | None
     scoring_seconds: float | None = None
+    points: int = 0
 
 
 def cost(plan: Plan, setting: "Setting", trainings: Mapping[Trial, Strategy], scorings: int) -> Cost:

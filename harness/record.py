@@ -8,6 +8,7 @@
         trial.json  training.jsonl  checkpoints/  weights/  result.json
         scores/<suite>.parquet  completions.parquet  drift.parquet  trajectory.parquet
         curve/<share>/           of the control: the same scores of its weights interpolated with the base's
+        curve/<share>/           of the control: the same scores of its weights interpolated with the base's
       contamination.parquet      which items stand in which training text
       results.csv                one row an arm, seed and task
       report.html                one file, no network
@@ -205,6 +206,13 @@ class Result:
     def paths(self) -> dict[str, str]:
         """Task -> how the model read its requests, packed, or plain and why."""
         return {task: words for path in self._tables for task, words in attributes(path).get(PATHS, {}).items()}
+
+    @cached_property
+    def curve(self) -> tuple[tuple[float, "Result"], ...]:
+        """Share of its weights -> what they score, interpolated with the base's, where that was done; see harness/curve.py."""
+        found = sorted((float(path.parent.name), path.parent) for path in self.folder.glob("curve/*/result.json"))
+        points = [(share, Result(folder, self.arm, self.seed)) for share, folder in found]
+        return tuple((share, point) for share, point in points if point.status == "done")
 
     @cached_property
     def curve(self) -> tuple[tuple[float, "Result"], ...]:

@@ -130,6 +130,7 @@ def _options(asked: Settings, scored: str, looked: bool) -> dict[str, Any]:
         "items": items(asked),
         "trackers": list(asked.trackers),
         "milestones": looked,
+        "curve": BUILT_IN["curve"][0] if asked.curve is None else asked.curve,
         "keep_weights": asked.keep_weights,
         "scored_at": scored,
         "on_nan": asked.on_nan,

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import bos, contaminated, marks, price, results
+from harness import bos, contaminated, curve, marks, price, results
 from harness.arms import parent_arm
 from harness.drifted import keep_drift, undrifted
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
@@ -62,7 +62,7 @@ def cost(ready: Ready) -> Cost:
     scoring = _scoring(ready)
     count = len(trials) + (scoring is None)
     found = price.cost(ready.plan, ready.setting, {t: ready.strategies[t.arm.name] for t in trained}, count)
-    return found if scoring is None else replace(found, scoring_seconds=count * scoring)
+    return replace(found, points=curve.count(ready), scoring_seconds=None if scoring is None else count * scoring)
 
 
 def _scoring(ready: Ready) -> float | None:
@@ -95,9 +95,10 @@ def run(ready: Ready, command: str, watch: Watch | None = None) -> list[str]:
         for sentence in marks.keep(scoring(ready), ready.base.digest, ready.plan.options.get("items", "all")):
             watch.note(sentence)
         _rescore(ready, watch)
+        failed = curve.keep(ready, watch)
         _drop(ready)
         seen = Milestones(ready) if ready.plan.options.get("milestones") else None
-        failed = [name for trial in trials if (name := _run_trial(ready, trial, watch, seen))]
+        failed += [name for trial in trials for name in _run_trial(ready, trial, watch, seen)]
         results.write(folder)
     return failed
 
@@ -143,8 +144,8 @@ def _rescore(ready: Ready, watch: Watch) -> None:
             keep_drift(ready, model, result.facts["weights"], result.folder, result.seed or 0)
 
 
-def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None) -> str | None:
-    """Train, score and keep one trial; its name where it failed."""
+def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None) -> list[str]:
+    """Train, score and keep one trial, and the curve of a control; the names of what failed."""
     from harness.mishaps import free
 
     folder = ready.folder / trial.folder
@@ -163,9 +164,10 @@ def _run_trial(ready: Ready, trial: Trial, watch: Watch, seen: Milestones | None
         write_facts(folder / "result.json", {**named, "status": "failed", "error": error})
     insist()
     free()  # before the next one loads its models
-    _drop(ready)
     watch.end(trial.folder, error, time.perf_counter() - began)
-    return trial.folder if error else None
+    failed = curve.keep(ready, watch) if trial in curve.pending(ready) else []
+    _drop(ready)
+    return [trial.folder] if error else failed
 
 
 def _drop(ready: Ready) -> None:
@@ -173,7 +175,7 @@ def _drop(ready: Ready) -> None:
     for trial in ready.plan.trials:
         if finished(ready, trial):
             drop(ready.folder / trial.folder / "checkpoints")
-    drop_weights(ready.plan, ready.strategies, ready.folder)
+    drop_weights(ready.plan, ready.strategies, ready.folder, curve.pending(ready))
 
 
 def _train_and_score(ready: Ready, trial: Trial, folder: Path, watch: Watch, seen: Milestones | None) -> dict[str, Any]:

@@ -107,6 +107,9 @@ class Settings(BaseModel):
     milestones: bool | None = Field(
         None, description="look at a few fixed items of the suites while training, for at most 5 % of its time"
     )
+    curve: bool | None = Field(
+        None, description="score weights at nine points between the base's and the control's: what arms are compared with"
+    )
     trackers: Trackers = Field((), description="who follows the numbers of every training: tensorboard, wandb, trackio")
     prompts: str | None = Field(None, description="file of prompts, one a line, that base and arms complete on the page")
     show_text: bool = Field(
@@ -154,6 +157,7 @@ BUILT_IN: dict[str, tuple[Any, str]] = {
     "equal": ("tokens", "what an arm reads beside new text displaces new text (Ibrahim et al. 2024)"),
     "items": ("all", "nothing of a run is chosen by its items; who chooses among arms by their scores needs others to report"),
     "milestones": (True, "forgetting that comes back is not seen at the end"),
+    "curve": (True, "what keeps more than the control only by learning less is not better than meeting in the middle"),
     "checkpoint_every": (200, "updates, and the last one"),
     "keep_checkpoints": (2, "the one before is used where the newest is damaged"),
     "score": ("final", "the best checkpoint stops arms at different adaptation"),

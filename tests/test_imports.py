@@ -124,6 +124,7 @@ FIGURES = {
     "choosing",
     "frontiers",
     "claims",
+    "crossing",
     "results",
     "statistics",
     "power",
