@@ -6,7 +6,7 @@ export TOKENIZERS_PARALLELISM := false
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope
 
-.PHONY: run test slow check bench bench-train bench-score bench-prepare validate clean
+.PHONY: run test slow check bench bench-train bench-score bench-prepare bench-report validate clean
 
 run: .venv/installed
 	$(BIN)/harness run --strategies kl,ewc,replay
@@ -42,6 +42,10 @@ bench-score: .venv/installed-test
 # `harness prepare` on 100 MB of text made out of two files: docs/text.md.
 bench-prepare: .venv/installed-test
 	$(BIN)/python benchmarks/prepare.py $(MEDICAL) $(CODE)
+
+# The page of 10 arms, 3 seeds, 20 tasks and 100,000 items: docs/log.md.
+bench-report: .venv/installed-test
+	$(BIN)/python benchmarks/report.py
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; type make PYTHON=python3.11")'

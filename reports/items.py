@@ -1,134 +1,138 @@
-"""Which answers changed? Counts of items that flipped, and a few questions that the base knew and the control lost."""
+"""Which answers changed? What averages hide: answers lost and gained, raw, adjusted for guesses, aware of kept guesses."""
 
-from collections.abc import Hashable, Mapping
 from typing import Any
 
-import pandas as pd
-
 from harness import forgetting as fg
-from harness import sensitive
 from harness.pairing import Sample
-from harness.transitions import transitions
-from reports import words
-from reports.section import Cell, Section, Table
+from harness.transitions import Latent, Transitions, churn, transitions
+from reports import flipped, words
+from reports.figure import axis, label, marks, plot
+from reports.section import Block, Cell, Figure, Figures, Section, Table, Text
 
-EXAMPLES = 8
+Found = dict[tuple[str, str], Transitions]
+"""(task, arm) -> what flipped in the arm's first seed."""
+HOW = (
+    "Lost and gained are shares of the items, in each arm's first seed: items flip in a checkpoint, not in a strategy. "
+    "Adjusted: less what guessing alone would flip if every guess were drawn anew (Harmon et al. 2025), never below 0; it "
+    "understates where a model keeps its guesses. Aware of kept guesses: the share that was known and is not, and the "
+    "reverse, where the items that were wrong twice tell how often a guess is kept; below 0 that model does not fit. "
+    "Confident: lost among the items whose margin lies above the base's median. Churn: half the share of items on which two "
+    "seeds of the same arm differ, which is what a training's seed alone flips. p: exact McNemar of lost against gained, one "
+    "test a row."
+)
 
 
 def section(study: fg.Study) -> Section:
-    """Transitions under one seed, and examples."""
+    """Transitions under one seed, and the questions behind them."""
     question = "Which answers changed?"
     samples = [sample for sample in study.samples.values() if sample.kind == "accuracy" and sample.after]
     if not samples:
         return Section("items", question, "No question was asked of base and arms, so none could flip.")
-    blocks = (counts(study, samples), *examples(study, samples))
-    return Section("items", question, answer(study, samples), blocks)
+    found = counted(study, samples)
+    blocks: list[Block] = [Figures((figure(study, found),)), counts(study, samples, found), Text(HOW)]
+    return Section("items", question, answer(study, found), (*blocks, *flipped.tables(study, samples)))
 
 
-def lead(study: fg.Study) -> str:
-    """The arm that is looked at first, in words."""
-    return "the control" if study.control else study.lead
+def counted(study: fg.Study, samples: list[Sample]) -> Found:
+    """Every task in every arm that was asked it."""
+    return {
+        (sample.task, arm): transitions(study, sample, arm, seeds[0])
+        for sample in samples
+        for arm in study.arms
+        if (seeds := sample.seeds(arm))
+    }
 
 
-def first_seed(study: fg.Study, sample: Sample, arm: str) -> int | None:
-    """The seed whose checkpoint is shown: items flip in a checkpoint, not in a strategy."""
-    return next(iter(sample.seeds(arm)), None)
+def kept(study: fg.Study, found: Found, arm: str) -> list[Transitions]:
+    """An arm's tasks to keep."""
+    return [each for (task, name), each in found.items() if name == arm and study.record.tasks[task]["measures"] == "keep"]
 
 
-def answer(study: fg.Study, samples: list[Sample]) -> str:
+def answer(study: fg.Study, found: Found) -> str:
     """What an average of losses and gains hides, in the control."""
-    lost = gained = known = 0
-    for sample in samples:
-        seed = first_seed(study, sample, study.lead)
-        if seed is not None and study.record.tasks[sample.task]["measures"] == "keep":
-            found = transitions(study, sample, study.lead, seed)
-            lost, gained, known = lost + found.lost, gained + found.gained, known + found.kept + found.lost
+    parts, who = kept(study, found, study.lead), "the control" if study.control else study.lead
+    lost, gained = sum(each.lost for each in parts), sum(each.gained for each in parts)
+    known = lost + sum(each.kept for each in parts)
     if not known:
-        return f"No question that the base answered was asked of {lead(study)}."
-    return f"Of {known} answers to keep that the base had right, {lead(study)} lost {lost}; it gained {gained} others."
+        return f"No question that the base answered was asked of {who}."
+    return f"Of {known:,} answers to keep that the base had right, {who} lost {lost:,}; it gained {gained:,} others."
 
 
-def counts(study: fg.Study, samples: list[Sample]) -> Table:
-    """Right to wrong and wrong to right, not adjusted for guessing."""
-    rows: list[tuple[str, ...]] = []
-    for sample in samples:
-        cells: list[str] = []
-        for arm in study.arms:
-            seed = first_seed(study, sample, arm)
-            found = transitions(study, sample, arm, seed) if seed is not None else None
-            cells.append(f"−{found.lost} +{found.gained} ({_p(found.p)})" if found else words.NOTHING)
-        rows.append((sample.task, str(len(sample.items)), *cells))
-    caption = "Right answers lost and wrong ones put right in each arm's first seed, with exact McNemar's p, one test a cell"
-    return Table(caption, ("task", "n", *study.arms), tuple(rows), wide=True)
+def figure(study: fg.Study, found: Found) -> Figure:
+    """Answers to keep that each arm lost and gained, as a share of those asked; of all tasks where none is to be kept."""
+    shares: dict[str, tuple[float, float]] = {}
+    for arm in study.arms:
+        parts = kept(study, found, arm) or [each for (_, name), each in found.items() if name == arm]
+        asked = sum(each.n for each in parts)
+        if asked:
+            shares[arm] = (100 * sum(t.lost for t in parts) / asked, 100 * sum(t.gained for t in parts) / asked)
+    looks, names = marks(study), [label(arm, 28) for arm in shares]
+    traces: list[dict[str, Any]] = []
+    for side, sign, verb in ((0, -1, "lost"), (1, 1, "gained")):
+        values = [pair[side] for pair in shares.values()]
+        said = [f"{words.fixed(value, 1)} %" for value in values]
+        bar = {"type": "bar", "orientation": "h", "y": names, "x": [sign * value for value in values], "name": verb}
+        style = {"color": [looks[arm].colour for arm in shares], "opacity": 1 if sign < 0 else 0.45}
+        hover = [f"<b>{name}</b><br>{verb} {value}" for name, value in zip(names, said, strict=True)]
+        shown = {"text": said, "textposition": "auto", "hovertext": hover, "hoverinfo": "text"}
+        traces.append(bar | {"marker": style} | shown)
+    x = axis("% of the questions to keep<br>← lost: right before, wrong after · gained →", ticksuffix=" %")
+    y = axis("", type="category", autorange="reversed", showgrid=False)
+    rows = tuple((arm, *(Cell(f"{words.fixed(value, 2)} %", value=value) for value in pair)) for arm, pair in shares.items())
+    behind = Table("Shares of the questions to keep, all tasks together, first seed", ("arm", "lost", "gained"), rows)
+    most = max(shares, key=lambda arm: shares[arm][0])
+    told = f"{most} lost most, {words.fixed(shares[most][0], 1)} %; it gained {words.fixed(shares[most][1], 1)} %."
+    drawn = plot(traces, x, y, barmode="overlay", margin={"l": 8, "r": 24, "t": 8, "b": 56})
+    return Figure("flips", "Answers lost and gained", told, drawn, behind, 110 + 30 * len(shares))
 
 
-def _p(p: float) -> str:
-    return "p < .001" if p < 0.001 else f"p = {p:.2g}"
+HEAD = (
+    *("task and arm", "n", "lost", "gained", "p", "lost, adjusted", "gained, adjusted"),
+    *("lost, aware of kept guesses", "gained, aware of kept guesses", "lost of the confident", "churn"),
+)
 
 
-def examples(study: fg.Study, samples: list[Sample]) -> list[Table]:
-    """Questions that the base knew and the control lost, those first on which the arms differ most."""
-    rows: list[Scored] = []
-    for sample in samples:
-        if study.record.tasks[sample.task]["measures"] == "keep":
-            rows += _lost(study, sample)
-    rows.sort(key=lambda row: row[:2])
-    if not rows:
-        return []
-    caption = (
-        f"{min(EXAMPLES, len(rows))} of {len(rows)} questions that the base had right and {lead(study)} (first seed) has "
-        "wrong, those first on which arms differ; each arm's answer, right ones marked ✓"
+def counts(study: fg.Study, samples: list[Sample], found: Found) -> Table:
+    """Every task in every arm: raw first, what is adjusted beside it."""
+    floors = {(s.task, arm): churn(s, arm) for s in samples for arm in study.arms}
+    rows = [_counts(task, arm, each, floors[task, arm]) for (task, arm), each in found.items()]
+    caption = "Items right before and wrong after (lost), and the reverse (gained), task by task in each arm's first seed"
+    shown = [i for i in range(len(HEAD)) if any(row[i] != Cell(words.NOTHING) for row in rows)]
+    return Table(caption, tuple(HEAD[i] for i in shown), tuple(tuple(row[i] for i in shown) for row in rows), wide=True)
+
+
+def _counts(task: str, arm: str, found: Transitions, floor: float | None) -> tuple[str | Cell, ...]:
+    adjusted, latent = found.adjusted or (None, None), found.persistent
+    sure = found.confident[1] / found.confident[0] if found.confident and found.confident[0] else None
+    p = Cell("< .001" if found.p < 0.001 else f"{found.p:.2g}", value=found.p)
+    return (
+        Cell(task, under=arm),
+        str(found.n),
+        Cell(_share(found.rates[0]), under=f"{found.lost} items", value=found.rates[0]),
+        Cell(_share(found.rates[1]), under=f"{found.gained} items", value=found.rates[1]),
+        p,
+        *(share(value) for value in adjusted),
+        *_latent(latent),
+        share(sure),
+        share(floor),
     )
-    head = ("task", "question", "right answer", *study.arms)
-    return [Table(caption, head, tuple(row[2] for row in rows[:EXAMPLES]), words=3 + len(study.arms), wide=True)]
 
 
-Scored = tuple[int, float, tuple[str | Cell, ...]]
-"""Place within its task, how evenly the arms are split on it, and the row to show."""
+def _latent(found: Latent | None) -> tuple[Cell, Cell]:
+    if found is None:
+        return Cell(words.NOTHING), Cell(words.NOTHING)
+    pairs = ((found.lost, found.lost_between), (found.gained, found.gained_between))
+    lost, gained = (
+        Cell(_share(value), under=f"{words.fixed(100 * low, 1)} to {words.fixed(100 * high, 1)}", value=value)
+        for value, (low, high) in pairs
+    )
+    return lost, gained
 
 
-def _lost(study: fg.Study, sample: Sample) -> list[Scored]:
-    """Candidates of a task, those first on which the arms differ most."""
-    seeds = {arm: seed for arm in study.arms if (seed := first_seed(study, sample, arm)) is not None}
-    if study.lead not in seeds:
-        return []
-    right = {arm: sample.after[arm, seed] > 0.5 for arm, seed in seeds.items()}
-    picks = [i for i in range(len(sample.items)) if sample.before[i] > 0.5 and not right[study.lead][i]]
-    shares = {i: sum(bool(flags[i]) for flags in right.values()) / len(right) for i in picks}
-    picks = sorted(picks, key=lambda i: (abs(shares[i] - 0.5), i))[:EXAMPLES]
-    kept = sensitive.hidden(study, sample.task)
-    tables = {arm: study.rows[arm, seed][sample.task] for arm, seed in seeds.items()}
-    return [
-        (place, abs(shares[i] - 0.5), _row(study, sample.task, sample.items[i], tables, kept)) for place, i in enumerate(picks)
-    ]
+def share(value: float | None) -> Cell:
+    """A share in per cent."""
+    return Cell(words.NOTHING) if value is None else Cell(_share(value), value=value)
 
 
-def _row(study: fg.Study, task: str, item: str, tables: dict[str, pd.DataFrame], kept: bool) -> tuple[str | Cell, ...]:
-    """A question of the table; `kept`: its words are not to be told, whether rows hold them or not."""
-    rows = {arm: table.loc[[item]].to_dict("records")[0] for arm, table in tables.items()}
-    asked = next(iter(rows.values()))
-    hidden = kept or not (asked["prompt"] or len(asked["options"]))
-    prompt = _hidden(item, asked) if hidden else words.short(str(asked["prompt"]))
-    cells = [_given(rows[arm], hidden) if arm in rows else words.NOTHING for arm in study.arms]
-    return (task, prompt, _option(asked, asked["answer"], hidden), *cells)
-
-
-def _given(row: Mapping[Hashable, Any], hidden: bool) -> Cell:
-    right = bool(row["value"] > 0.5)
-    text = _option(row, row["choice"], hidden)
-    return Cell(f"✓ {text}" if right else text, "good" if right else "bad")
-
-
-def _option(row: Mapping[Hashable, Any], which: Any, hidden: bool) -> str:
-    """An option's words; its number where the suite keeps its texts off pages or has none."""
-    if bool(pd.isna(which)):
-        return "right" if float(row["value"]) > 0.5 else "wrong"
-    number, options = int(which), list(row["options"] if row["options"] is not None else ())
-    named = len(options) > number and not hidden
-    return words.short(str(options[number]), 60) if named else f"option {number + 1}"
-
-
-def _hidden(item: str, row: Mapping[Hashable, Any]) -> str:
-    """A question that is kept off the page: its item, and what stands for its words."""
-    prompt = str(row["prompt"])
-    return f"item {item}, {prompt if sensitive.marked(prompt) else 'sha256 ' + str(row['prompt_hash'])[:12]}"
+def _share(value: float) -> str:
+    return f"{words.fixed(100 * value, 1)} %"

@@ -16,18 +16,22 @@ Tone = Literal["", "good", "bad", "quiet"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell, with what stands small below it; the tone is never the only bearer of what it says."""
+    """A table's cell, with what stands small below it; the tone is never the only bearer of what it says.
+
+    value  what the table is sorted by, where the text does not say it exactly
+    """
 
     text: str
     tone: Tone = ""
     under: str = ""
+    value: float | None = None
 
 
 def measured(found: Estimate | None, kind: Kind, signed: bool = False) -> Cell:
     """A figure with its interval below it."""
     if found is None:
         return Cell(words.NOTHING)
-    return Cell(words.amount(found.value, kind, signed), under=words.between(found, kind, signed))
+    return Cell(words.amount(found.value, kind, signed), under=words.between(found, kind, signed), value=found.value)
 
 
 def shared(found: Estimate | None) -> Cell:
@@ -35,18 +39,23 @@ def shared(found: Estimate | None) -> Cell:
     if found is None:
         return Cell(words.NOTHING)
     low, high = (words.fixed(100 * value, 0) for value in found.interval())
-    return Cell(f"{words.fixed(100 * found.value, 0)} %", under=f"{low} to {high}")
+    return Cell(f"{words.fixed(100 * found.value, 0)} %", under=f"{low} to {high}", value=found.value)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column names the row; `words` leading columns hold words, the others numbers."""
+    """A table whose first column names the row; `words` leading columns hold words, the others numbers.
+
+    wide    the first column stays in sight while the others scroll
+    search  its rows can be searched
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str | Cell, ...], ...]
     words: int = 1
     wide: bool = False
+    search: bool = False
     kind: str = "table"
 
 

@@ -301,8 +301,8 @@ def choice_rows(
 
 
 def columns(items: list[str]) -> dict[str, Any]:
-    """What every item has."""
-    hashes = {f"{kind}_hash": [f"{kind}-{item}" for item in items] for kind in ("document", "prompt", "target")}
+    """What every item has; digests as long as real ones."""
+    hashes = {f"{kind}_hash": [f"{kind}-{item}".ljust(64, "0") for item in items] for kind in ("document", "prompt", "target")}
     return {"item": items, "cluster": items, "prompt": "", "split": "test", "pool": 1000} | hashes
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness import record
 from harness.forgetting import LOST, Study
-from reports import items, page, tradeoff
+from reports import flipped, page, tradeoff
 from reports.words import clean
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -130,7 +130,7 @@ def test_every_figure_has_marks_a_sentence_and_a_table(run: Path) -> None:
         if block.kind == "figures"
         for figure in block.figures  # pyright: ignore[reportAttributeAccessIssue]
     ]
-    assert len(figures) == 14
+    assert len(figures) >= 15
     for figure in figures:
         objects.Figure(figure.plot)  # raises where plotly does not know a setting
         assert figure.conclusion
@@ -192,8 +192,8 @@ def test_questions_without_words_in_their_rows_are_told_by_their_own_digests(tmp
         rows = pd.read_parquet(path)
         rows.assign(prompt="", options=[[]] * len(rows)).to_parquet(path)
     study = Study(record.read(folder))
-    (table,) = items.examples(study, study.tasks(LOST))
-    asked = [str(row[1]) for row in table.rows]
+    (table,) = flipped.tables(study, study.tasks(LOST))
+    asked = [getattr(row[1], "text", "") for row in table.rows]
     assert len(set(asked)) == len(asked) > 3
     assert all(re.fullmatch(r"item (\S+), sha256 prompt-.*", question) for question in asked)
     assert {str(row[2]).split()[0] for row in table.rows} == {"option"}
