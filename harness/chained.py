@@ -6,9 +6,9 @@ from typing import Any
 from harness.record import Record
 
 
-def chain(records: Sequence[Record]) -> tuple[Record, ...]:
-    return ()
+def chain(records: Sequence[Record]) -> Record | None:
+    return None
 
 
-def rows(records: Sequence[Record]) -> Iterator[dict[str, Any]]:
+def rows(record: Record) -> Iterator[dict[str, Any]]:
     yield from ()

@@ -3,6 +3,7 @@
 docs/data.md is made from here. A number that is not known, or does not apply, is missing (NaN, an empty cell, null).
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,9 @@ class Frame:
     def of(self, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         """Rows as a data frame with these columns, in this order and of these types."""
         found = pd.DataFrame(list(rows), columns=list(self.columns))
-        return found.astype({name: kind for name, (kind, _) in self.columns.items()})
+        found = found.astype({name: kind for name, (kind, _) in self.columns.items()})
+        numbers = [name for name, (kind, _) in self.columns.items() if kind == NUMBER]
+        return found.assign(**found[numbers].replace([math.inf, -math.inf], math.nan))  # pyright: ignore[reportArgumentType]
 
 
 ARM: Columns = {"arm": (TEXT, "the arm as typed")}

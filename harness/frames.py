@@ -4,7 +4,7 @@ There is one truth: the page's sentences and these rows are computed by the same
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,10 @@ SMALL = ("claims", "figures", "tasks", "prices", "stages")
 class Frames:
     """A run as data frames, each computed when first asked for; docs/data.md says what stands in their columns.
 
-    study    the run, read; of runs that follow each other the last
-    stages_  the runs that follow each other, the first one first; one alone where they do not
+    study  the run, read; of runs that follow each other the last
     """
 
     study: Study
-    chain: Sequence[Record] = field(default=(), repr=False)
 
     @cached_property
     def claims(self) -> pd.DataFrame:
@@ -71,7 +69,7 @@ class Frames:
     @cached_property
     def stages(self) -> pd.DataFrame:
         """The performance matrix of runs that follow each other; empty of one run."""
-        return FRAMES["stages"].of(chained.rows(self.chain))
+        return FRAMES["stages"].of(chained.rows(self.study.record))
 
     def __repr__(self) -> str:
         lines = [f"{name:<11} {', '.join(FRAMES[name].columns)}" for name in FRAMES]
@@ -96,9 +94,7 @@ def load(runs: Path_ | Sequence[Path_], show_text: bool = False) -> Frames:
 
 def frames(records: Sequence[Record], shown: bool = False) -> Frames:
     """Runs that were read: one, several that are compared, or several that follow each other."""
-    if chain := chained.chain(records):
-        return Frames(Study(chain[-1], shown=shown), chain)
-    return Frames(Study(joined.join(records), shown=shown))
+    return Frames(Study(chained.chain(records) or joined.join(records), shown=shown))
 
 
 def _claim(study: Study, claim: claimed.Claim) -> dict[str, Any]:

@@ -8,7 +8,6 @@
         trial.json  training.jsonl  checkpoints/  weights/  result.json
         scores/<suite>.parquet  completions.parquet  drift.parquet  trajectory.parquet
         curve/<share>/           of the control: the same scores of its weights interpolated with the base's
-        curve/<share>/           of the control: the same scores of its weights interpolated with the base's
       contamination.parquet      which items stand in which training text
       results.csv                one row an arm, seed and task
       report.html                one file, no network
@@ -215,13 +214,6 @@ class Result:
         return tuple((share, point) for share, point in points if point.status == "done")
 
     @cached_property
-    def curve(self) -> tuple[tuple[float, "Result"], ...]:
-        """Share of its weights -> what they score, interpolated with the base's, where that was done; see harness/curve.py."""
-        found = sorted((float(path.parent.name), path.parent) for path in self.folder.glob("curve/*/result.json"))
-        points = [(share, Result(folder, self.arm, self.seed)) for share, folder in found]
-        return tuple((share, point) for share, point in points if point.status == "done")
-
-    @cached_property
     def drift(self) -> pd.DataFrame:
         """drift.parquet, with the columns of DRIFT_COLUMNS; empty where drift was not measured."""
         path = self.folder / DRIFT
@@ -236,12 +228,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Record:
-    """A run folder, read back."""
+    """A run folder, read back.
+
+    earlier  the runs that it follows, where its base was trained by one: the first one first
+    """
 
     folder: Path
     plan: dict[str, Any]
     base: Result
     trials: tuple[Result, ...]
+    earlier: "tuple[Record, ...]" = ()
 
     @cached_property
     def compared(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
