@@ -40,6 +40,20 @@ def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> floa
     return total**2 / sum(v**2 / df for v, df in zip(variances, freedoms, strict=True))
 
 
+def uneven(sizes: NDArray[np.float64]) -> float:
+    """Degrees of freedom of a variance over clusters that hold (G,) of the weight: G-1 where all hold the same, else fewer.
+
+    Satterthwaite's, tr(K)^2 / tr(K^2), of the quadratic form that the variance is where clusters differ by one random amount
+    each (as Bell and McCaffrey 2002 do for regressions): K = (I - 1h')' diag(h^2) (I - 1h') with h the shares of the weight.
+    """
+    h = sizes / sizes.sum()
+    two, three, four = (float((h**power).sum()) for power in (2, 3, 4))
+    trace = two - 2 * three + two**2
+    equal = float((h**4 * ((1 - 2 * h + two) ** 2 - (two - 2 * h) ** 2)).sum())
+    other = two**4 + 2 * two * four - 4 * two**2 * three + 2 * three**2
+    return trace**2 / (equal + other)
+
+
 def crossed(values: NDArray[np.float64], weights: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
     """Variance of sum(u)/sum(w), averaged over trainings, that comes from what each training does to single clusters.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.layers import Parts, crossed, satterthwaite
+from harness.layers import Parts, crossed, satterthwaite, uneven
 
 Floats = NDArray[np.float64]
 Answer = Literal["forgotten", "not forgotten", "not enough evidence"]
@@ -87,11 +87,12 @@ class Cells:
 
 
 def ratio(numerators: ArrayLike, weights: ArrayLike, clusters: ArrayLike | None = None) -> Estimate:
-    """Ratio estimator R = sum(u) / sum(w) with clusters c, t with G-1 degrees of freedom.
+    """Ratio estimator R = sum(u) / sum(w) with clusters c.
 
     SE = sqrt(G/(G-1) * sum_c (sum_{i in c} (u_i - R w_i))^2) / sum(w)
 
-    With weights 1 and no clusters this is the mean and s/sqrt(n). Clustered form: Miller 2024, arXiv 2411.00640.
+    t with G-1 degrees of freedom where all clusters weigh the same, else with fewer (layers.uneven). With weights 1 and no
+    clusters this is the mean and s/sqrt(n). Clustered form: Miller 2024, arXiv 2411.00640.
     """
     u, w = np.asarray(numerators, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     codes = np.arange(len(u)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
@@ -101,7 +102,8 @@ def ratio(numerators: ArrayLike, weights: ArrayLike, clusters: ArrayLike | None 
         return Estimate(value, math.inf, 1, len(u), groups)
     within = np.bincount(codes, weights=u - value * w, minlength=groups)
     error = math.sqrt(groups / (groups - 1) * float(within @ within)) / abs(float(w.sum()))
-    return Estimate(value, error, groups - 1, len(u), groups)
+    freedom = uneven(np.bincount(codes, weights=w, minlength=groups))
+    return Estimate(value, error, freedom, len(u), groups)
 
 
 def mean(values: ArrayLike, clusters: ArrayLike | None = None) -> Estimate:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness import statistics as st
+from harness.layers import uneven
 
 NLL, TOKENS, BYTES = [310, 95.5, 1200.25], [101, 40, 399], [420, 130, 1710]
 
@@ -60,7 +61,23 @@ def test_clusters_widen_the_error() -> None:
     clustered = st.mean(values, codes)
     assert clustered.error == pytest.approx(0.2708, abs=1e-4)
     assert clustered.error / math.sqrt(4 / 3) == pytest.approx(0.2345, abs=1e-4)
-    assert (clustered.n, clustered.clusters, clustered.freedom) == (10, 4, 3)
+    assert (clustered.n, clustered.clusters) == (10, 4)
+
+
+def test_clusters_of_one_size_have_one_degree_of_freedom_less_than_they_are() -> None:
+    codes = np.repeat(np.arange(8), 3)
+    assert st.mean(np.random.default_rng(1).normal(size=24), codes).freedom == pytest.approx(7)
+
+
+def test_uneven_clusters_have_the_freedom_of_their_quadratic_form() -> None:
+    """tr(K)^2 / tr(K^2), written out as matrices."""
+    sizes = np.array([5.0, 1.0, 2.0, 9.0, 1.0])
+    shares = sizes / sizes.sum()
+    centred = np.eye(5) - np.outer(np.ones(5), shares)
+    form = centred.T @ np.diag(shares**2) @ centred
+    expected = np.trace(form) ** 2 / np.trace(form @ form)
+    assert uneven(sizes) == pytest.approx(expected)
+    assert expected < 4
 
 
 def test_a_single_cluster_gives_no_interval() -> None:
