@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> floa
     return total**2 / sum(v**2 / df for v, df in zip(variances, freedoms, strict=True))
 
 
-def uneven(sizes: NDArray[np.float64]) -> float:
+def uneven(sizes: ArrayLike) -> float:
     """Degrees of freedom of a variance over clusters that hold (G,) of the weight: G-1 where all hold the same, else fewer.
 
     Satterthwaite's, tr(K)^2 / tr(K^2), of the quadratic form that the variance is where clusters differ by one random amount
     each (as Bell and McCaffrey 2002 do for regressions): K = (I - 1h')' diag(h^2) (I - 1h') with h the shares of the weight.
     """
-    h = sizes / sizes.sum()
+    weight = np.asarray(sizes, dtype=np.float64)
+    h = weight / weight.sum()
     two, three, four = (float((h**power).sum()) for power in (2, 3, 4))
     trace = two - 2 * three + two**2
     equal = float((h**4 * ((1 - 2 * h + two) ** 2 - (two - 2 * h) ** 2)).sum())

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from scipy import stats
+from scipy import special
 
 from harness.layers import Parts
 from harness.statistics import Estimate, answer
@@ -70,7 +70,7 @@ def _planned(estimate: Estimate) -> Parts:
     """The layers at their upper limits: variance * df / chi2(1 - SURE, df)."""
     found = estimate.parts or Parts(estimate.error**2, 0.0, 0.0, (estimate.freedom, math.inf))
     item, seed = (
-        variance * (1.0 if math.isinf(df) else df / float(stats.chi2.ppf(1 - SURE, df)))
+        variance * (1.0 if math.isinf(df) else df / float(special.chdtri(df, SURE)))
         for variance, df in zip((found.item, found.seed), found.freedoms, strict=True)
     )
     return replace(found, item=item, seed=seed, crossed=min(found.crossed, item, seed))
@@ -86,7 +86,7 @@ def _grown(parts: Parts, items: float, seeds: float, count: int) -> Parts:
 def _enough(parts: Parts, change: float) -> bool:
     """Whether an interval lies above 0 with the power asked for: change >= (t_.975 + t_.8) SE."""
     error, freedom = parts.joint() if parts.seed else (math.sqrt(parts.item), parts.freedoms[0])
-    return float(stats.t.ppf(0.975, freedom) + stats.t.ppf(POWER, freedom)) * error <= change
+    return float(special.stdtrit(freedom, 0.975) + special.stdtrit(freedom, POWER)) * error <= change
 
 
 def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 from harness.layers import Parts, crossed, satterthwaite, uneven
 
@@ -44,7 +44,7 @@ class Estimate:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Two-sided t interval."""
-        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error if self.error else 0.0
+        half = float(special.stdtrit(self.freedom, (1 + level) / 2)) * self.error if self.error else 0.0
         return self.value - half, self.value + half
 
     @property
@@ -62,7 +62,7 @@ class Estimate:
         """Two-sided p of the value against 0."""
         if not self.error:
             return 1.0 if self.value == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
+        return float(2 * special.stdtr(self.freedom, -abs(self.value) / self.error))
 
     def times(self, factor: float) -> "Estimate":
         """The same figure in another unit or with the other sign."""
