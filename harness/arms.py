@@ -8,10 +8,12 @@ from typing import Any
 from harness import registry
 from harness.errors import InputError, TrialError
 from harness.plan import Arm, Part
-from harness.strategy import Broken, Combined, Strategy, after_training, parts
+from harness.strategy import OLD, Broken, Combined, Strategy, after_training, parts
 from harness.typed import parse_arms
 
 CONTROL = Arm((Part("none"),))
+OLD_ONLY = Arm((Part("old_only"),))
+"""The control of old text: what it changes that learns nothing new."""
 SWEEP = "sweep"
 """Typed as a value: every value that the strategy declares worth trying."""
 Extra = dict[str, registry.Entry]
@@ -48,8 +50,9 @@ def gather(words: Sequence[str], extra: Extra, matched: bool, equal: str) -> Arm
                 strategies[control.name] = _built(control, extra)
                 notes.append(f"the arm {control.name} was added: {arm.name} is measured against it")
     arms, strategies, parents = _with_parents(arms, strategies, extra)
+    arms, strategies, reading = _with_old_only(arms, strategies, extra)
     names = {arm.name: tuple(control.name for control in controls) for arm, controls in wanted.items()}
-    return Arms(arms, strategies, names, tuple(notes + parents))
+    return Arms(arms, strategies, names, tuple(notes + parents + reading))
 
 
 def _built(arm: Arm, extra: Extra) -> Strategy:
@@ -185,6 +188,18 @@ def _with_parents(
             notes.append(f"the arm {parent.name} was added: {arm.name} is made from its training")
         found |= {each.name: each for each in (parent, arm) if each}
     return tuple(found.values()), built, notes
+
+
+def _with_old_only(
+    arms: tuple[Arm, ...], strategies: dict[str, Strategy], extra: Extra
+) -> tuple[tuple[Arm, ...], dict[str, Strategy], list[str]]:
+    """Where an arm reads old text, what that text alone does is measured too."""
+    readers = [arm.name for arm in arms if OLD in strategies[arm.name].needed()]
+    if not readers or OLD_ONLY in arms:
+        return arms, strategies, []
+    who = f"{', '.join(readers)} read{'s' * (len(readers) == 1)} old text"
+    note = f"the arm {OLD_ONLY.name} was added: {who}, and what that text alone changes is measured"
+    return (*arms, OLD_ONLY), {**strategies, OLD_ONLY.name: registry.arm(OLD_ONLY, extra)}, [note]
 
 
 def parent_arm(arm: Arm, strategy: Strategy) -> Arm | None:

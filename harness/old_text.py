@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import lookup
+from harness.arms import OLD_ONLY
 from harness.borders import borders
 from harness.corpus import Corpus
 from harness.drawn import Drawing, name, rows_of
@@ -36,6 +37,7 @@ def with_old(
     if OLD in found:
         return dict(found)
     readers = [arm for arm, strategy in strategies.items() if OLD in strategy.needed()]
+    readers = [arm for arm in readers if arm != OLD_ONLY.name] or readers
     reading = f"{', '.join(readers) or 'no arm'} read{'s' * (len(readers) < 2)} old text"
     begun = f"{reading}, and no --old was given: "
     seed = BUILT_IN["split_seed"][0] if asked.split_seed is None else asked.split_seed

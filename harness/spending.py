@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness import engine
-from harness.arms import Arms, parent_arm
+from harness.arms import OLD_ONLY, Arms, parent_arm
 from harness.errors import InputError
 from harness.model import Base
 from harness.plan import Budget
@@ -72,7 +72,9 @@ def updates(arms: Arms, budget: Budget, equal: str) -> tuple[dict[str, int], str
     found: dict[str, int] = {}
     for arm in arms.arms:
         parent = parent_arm(arm, arms.strategies[arm.name])
-        shared = _shared(arm.name, arms.strategies[parent.name if parent else arm.name], budget, equal)
+        trained = parent or arm
+        equals = "tokens" if trained.parts == OLD_ONLY.parts else equal  # as long as the control: it has no new text to equal
+        shared = _shared(arm.name, arms.strategies[trained.name], budget, equals)
         if (wanted := arm.steps * shared) > MOST:
             raise InputError(f"{arm.name} asks for {wanted:.3g} updates; at most {MOST:,} are planned, give fewer steps")
         found[arm.name] = max(1, round(wanted))

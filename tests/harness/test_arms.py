@@ -51,17 +51,31 @@ def test_without_matched_controls_are_named_and_not_added() -> None:
 
 def test_matched_controls_are_added_with_the_reason() -> None:
     arms = gathered("held", matched=True)
-    assert names(arms) == ["none", "held", "none:lr=0.1", "replay:share=0.25"]
+    assert names(arms) == ["none", "held", "none:lr=0.1", "replay:share=0.25", "old_only"]
     assert set(arms.strategies) == set(names(arms))
     assert arms.notes == (
         "the arm none:lr=0.1 was added: held is measured against it",
         "the arm replay:share=0.25 was added: held is measured against it",
+        "the arm old_only was added: replay:share=0.25 reads old text, and what that text alone changes is measured",
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["kl", "replay:source=task"], ["none", "kl", "replay:source=task"]),
+        (["ewc", "kl_old"], ["none", "ewc", "kl_old", "old_only"]),
+        (["old_only", "replay"], ["none", "old_only", "replay"]),
+        (["replay+wise"], ["none", "replay", "replay+wise", "old_only"]),
+    ],
+)
+def test_where_an_arm_reads_old_text_that_text_alone_is_an_arm_too(words: list[str], expected: list[str]) -> None:
+    assert names(gathered(*words)) == expected
 
 
 def test_a_control_that_is_there_under_any_name_is_not_doubled() -> None:
     arms = gathered("held", "replay", "none:lr=0.1", matched=True)
-    assert names(arms) == ["none", "held", "replay", "none:lr=0.1"]
+    assert names(arms) == ["none", "held", "replay", "none:lr=0.1", "old_only"]
     assert arms.controls["held"] == ("none:lr=0.1", "replay")
     assert gathered("held:word=same", "kl", matched=True).controls["held:word=same"] == ("kl", "none")
 
@@ -182,6 +196,7 @@ def test_a_value_may_be_every_value_worth_trying() -> None:
         "none",
         *(f"kl:weight={w:g}" for w in weights),
         *(f"replay:share=0.1+kl:weight={w:g}:lr=0.3" for w in weights),
+        "old_only",
     ]
 
 

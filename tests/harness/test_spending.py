@@ -115,6 +115,12 @@ def test_what_cannot_be_made_equal_is_a_sentence(word: str, equal: str, sentence
     assert str(error.value) == sentence
 
 
+@pytest.mark.parametrize("equal", EQUAL)
+def test_old_text_alone_is_read_for_as_long_as_the_control_trains(equal: str) -> None:
+    steps = updates(gather(["replay:share=0.5"], EXTRA, False, equal), BUDGET, equal)[0]
+    assert steps["old_only"] == steps["none"] == 30
+
+
 def test_a_mixture_that_fails_is_left_to_its_trial() -> None:
     assert found("raises", "new_tokens") == 30
 

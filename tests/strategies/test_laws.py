@@ -12,7 +12,7 @@ from harness.testing import LAWS, check_law
 STRATEGIES = sorted(registry.installed("strategies"))
 
 # What cannot apply, and nothing else may be left out.
-NO_NEUTRAL = {"constant", "cosine", "expand", "infinite", "lora", "reuse", "rsqrt", "wsd"}
+NO_NEUTRAL = {"constant", "cosine", "expand", "infinite", "lora", "old_only", "reuse", "rsqrt", "wsd"}
 ANCHORS = {"kl", "ewc", "l2sp", "mas", "si"}
 
 

@@ -33,7 +33,7 @@ def example(name: str) -> Strategy:
 
 
 def core() -> list[str]:
-    return [name for name in sorted(registry.installed("strategies")) if not example(name).experimental and name != "none"]
+    return [name for name in sorted(registry.installed("strategies")) if not example(name).experimental and name not in ("none", "old_only")]
 
 
 def hooks(strategy: Strategy) -> set[str]:
