@@ -24,6 +24,13 @@ def announced(ready: "Ready") -> Iterator[str]:
             f"sweep: {sweep['settings']} settings an arm, the control included: {len(names)} settings under "
             f"{several(len(plan.seeds), 'seed')}; one an arm is chosen by validation items and reported on the others"
         )
+    if match := plan.chosen_by.get("match"):
+        arms, others = len(plan.families) - 1, len(plan.seeds) - 1
+        yield (
+            f"match: a setting of every arm that learns {match['target']:.0%} of what the control learns, by validation items: "
+            f"at most {match['trainings']} trainings an arm under seed {match['seed']}, and the setting found under "
+            f"{several(others, 'other seed')}: at most {arms * (match['trainings'] + others)} trainings beside the control's"
+        )
     whose = "an arm" if plan.alike else "for the control"
     yield (
         f"{budget.tokens:,} tokens {whose}: {budget.steps} steps of {budget.batch} x {budget.length}, "

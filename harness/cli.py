@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from harness import __version__, cli_prepare, cli_score
-from harness.cli_ends import AGAIN, broken, command, end, fail, page, say
+from harness import __version__, cli_prepare, cli_report, cli_score
+from harness.cli_ends import AGAIN, broken, command, end, fail, say
 from harness.errors import HarnessError
 from harness.settings import Settings
 from harness.stopping import Stopped, heeded
@@ -127,7 +127,7 @@ def run(
         ready = resolve(asked, say)
         _say_plan(ready, asked)
         if not asked.dry_run:
-            _run(ready, asked.show_text)
+            _run(ready, asked)
 
 
 def _fail_early(typed: dict[str, Any]) -> None:
@@ -150,28 +150,21 @@ def _say_plan(ready: "Ready", asked: "Settings") -> None:
         say(line)
 
 
-def _run(ready: "Ready", shown: bool) -> None:
+def _run(ready: "Ready", asked: "Settings") -> None:
     from rich.console import Console
 
     from harness.run import run as run_plan
+    from harness.search import search
     from harness.watching import Terminal
 
     with Terminal(Console()) as watch:
-        failed = run_plan(ready, command(), watch)
-    end(ready.folder, failed, "trial", shown)
+        failed = search(asked, ready, command(), watch) if asked.match else run_plan(ready, command(), watch)
+    end(ready.folder, failed, "trial", asked.show_text)
 
 
 app.command()(cli_score.score)
 app.command()(cli_prepare.prepare)
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder")],
-    show_text: Annotated[bool, typer.Option("--show-text", help="with the sensitive texts that the run kept")] = False,
-) -> None:
-    """Build the page of a run folder anew; a run that is not finished has a page too."""
-    say(f"page: {page(folder, show_text)}")
+app.command()(cli_report.report)
 
 
 @app.command()

@@ -29,7 +29,7 @@ def stored_plan(ready: Ready, command: str) -> dict[str, Any]:
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "arms": [arm.name for arm in plan.arms],
         **({"families": {arm: list(names) for arm, names in plan.families.items()}} if plan.families else {}),
-        **({"tried": list(plan.tried)} if plan.tried else {}),
+        **({} if plan.kept is None else {"tried": [arm.name for arm in plan.arms if not plan.keeps(arm)]}),
         **{how: dict(facts) for how, facts in plan.chosen_by.items()},
         "seeds": list(plan.seeds),
         "base": dict(plan.base),

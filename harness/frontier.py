@@ -89,9 +89,12 @@ class Bracket:
         return self.gap > WIDE * plain
 
 
-def bracket(points: Sequence[Point], level: float) -> Bracket | None:
-    """Where an adaptation lies between non-dominated points; None outside of them: nothing is extrapolated."""
-    best = pareto(points)
+def bracket(points: Sequence[Point], level: float, chosen: Sequence[bool] | None = None) -> Bracket | None:
+    """Where an adaptation lies between non-dominated points; None outside of them: nothing is extrapolated.
+
+    chosen  the points that were non-dominated on other items, where these are only read
+    """
+    best = pareto(points) if chosen is None else chosen
     front = sorted((i for i in range(len(points)) if best[i]), key=lambda i: points[i])
     for low, high in itertools.pairwise(front):
         start, end = points[low][0], points[high][0]

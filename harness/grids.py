@@ -5,13 +5,15 @@ declares fewer values, and rates alone where it has no strength. An arm's streng
 declare in `sweep` and that was not typed. Arms of unequal grids could not be compared: more points reach further by luck alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness import registry
+from harness import matching, registry
 from harness.arms import CONTROL, Extra, plain, rate, with_value
 from harness.errors import InputError
+from harness.matching import TOLERANCE, TRAININGS, Search, Spot
 from harness.plan import Arm
 from harness.settings import BUILT_IN, Settings
 from harness.typed import parse_arms
@@ -32,12 +34,12 @@ class Grid:
     """The settings of a plan, and by what one of each arm is chosen.
 
     families    arm as typed -> names of its settings; empty where every arm is one setting
-    tried       settings that are trained under the first seed alone, because a search tried them
+    kept        settings that are trained under every seed, the others under the first alone; None: all
     chosen_by   sweep or match -> what the plan tells of it
     """
 
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    tried: tuple[str, ...] = ()
+    kept: tuple[str, ...] | None = None
     chosen_by: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def words(self, typed: Sequence[str]) -> tuple[str, ...]:
@@ -47,11 +49,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Strength:
-    """An arm's strength: parameter `key` of the part at `place`, with the values worth trying in rising order."""
+    """An arm's strength: parameter `key` of the part at `place`, with the values worth trying in rising order.
+
+    stronger    the end that is farther from plain training, 0 the first value and 1 the last
+    """
 
     place: int
     key: str
     values: tuple[float, ...]
+    stronger: float = 1.0
 
     def at(self, share: float) -> float:
         """The value so far along the declared ones, 0 the first and 1 the last: between two of them by their ratio."""
@@ -68,14 +74,19 @@ def rounded(value: float) -> float:
 
 
 def swept(asked: Settings, extra: Extra) -> Grid:
-    """The grid of a plan that asks for a sweep; without one every arm is as typed."""
-    check(asked)
-    if not asked.sweep:
-        return Grid()
+    """The grid of a sweep."""
     arms = dict.fromkeys([CONTROL, *(parse_arms(",".join(asked.strategies)) if asked.strategies else ())])
     families = {arm.name: tuple(each.name for each in settings(arm, extra)) for arm in arms}
     assert {len(found) for found in families.values()} == {SETTINGS}
-    return Grid(families, (), {"sweep": {"settings": SETTINGS, "least": LEAST, "rule": RULE}})
+    return Grid(families, None, {"sweep": {"settings": SETTINGS, "least": LEAST, "rule": RULE}})
+
+
+def planned(asked: Settings, extra: Extra) -> Grid:
+    """The settings that a plan begins with."""
+    check(asked)
+    if asked.match:
+        return trying(asked, searches(asked, extra))
+    return swept(asked, extra) if asked.sweep else Grid()
 
 
 def check(asked: Settings) -> None:
@@ -100,6 +111,33 @@ def told_of(asked: Settings) -> tuple[str, ...]:
     """What the plan says of how a setting is chosen."""
     chooses = bool(asked.sweep or asked.match)
     return ("one setting of every arm is chosen by validation items, a fifth of all, and reported on the others",) * chooses
+
+
+def searches(asked: Settings, extra: Extra) -> dict[str, Search]:
+    """Arm as typed -> its search; the control is none: its own curve is read at what an arm learns."""
+    found: dict[str, Search] = {}
+    for arm in parse_arms(",".join(asked.strategies)) if asked.strategies else ():
+        if arm == CONTROL:
+            continue
+        knob = strength(arm, extra)
+
+        def name(spot: Spot, arm: Arm = arm, knob: Strength | None = knob) -> str:
+            value = knob.at(spot[0]) if knob and spot[0] is not None else None
+            return setting(arm, extra, knob, value, rounded(math.exp(spot[1]))).name
+
+        stronger = knob.stronger if knob else 1.0
+        found[arm.name] = Search(asked.match or 1.0, knob is not None, arm.lr is None, name, stronger)
+    return found
+
+
+def trying(asked: Settings, found: Mapping[str, Search], kept: tuple[str, ...] = ()) -> Grid:
+    """What searches have tried, without what failed, and what they try next; all under the first seed but what is kept."""
+    tried = {arm: [name for name, share in each.shares.items() if share is not None] for arm, each in found.items()}
+    more = {arm: [each.name(each.next)] if each.next else [] for arm, each in found.items()}
+    families = {CONTROL.name: (CONTROL.name,)} | {arm: (*tried[arm], *more[arm]) for arm in found}
+    first = (asked.seeds or BUILT_IN["seeds"][0])[0]
+    facts = {"target": asked.match, "tolerance": TOLERANCE, "trainings": TRAININGS, "seed": first, "rule": matching.RULE}
+    return Grid(families, kept, {"match": facts})
 
 
 def settings(arm: Arm, extra: Extra) -> list[Arm]:
@@ -133,11 +171,13 @@ def _values(arm: Arm, found: Strength | None) -> list[float | None]:
 def strength(arm: Arm, extra: Extra) -> Strength | None:
     """The first declared parameter that is free: numbers, not typed, and not in the way of what was typed."""
     for place, part in enumerate(arm.parts):
-        for key, declared in registry.usable(registry.find("strategies", part.name, extra)).sweep.items():
+        cls = registry.usable(registry.find("strategies", part.name, extra))
+        for key, declared in cls.sweep.items():
             values = sorted(value for value in declared if isinstance(value, int | float) and not isinstance(value, bool))
             if len(values) < 2 or key in dict(part.given):
                 continue
-            found = Strength(place, key, tuple(values))
+            plain_ = (cls.neutral or {}).get(key, values[0])
+            found = Strength(place, key, tuple(values), 0.0 if plain_ >= values[-1] else 1.0)
             if _can_be(with_value(arm, place, key, values[-1]), extra):
                 return found
     return None

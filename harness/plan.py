@@ -192,7 +192,7 @@ class Plan:
     equal       what arms share: tokens, new_tokens or flops
     controls    arm as typed -> names of the arms that isolate what it does, whether the plan has them or not
     families    arm as typed -> names of its settings; empty where every arm is one setting
-    tried       settings that are trained under the first seed alone
+    kept        arms that are trained under every seed, the others under the first alone; None: all
     chosen_by   sweep or match -> how one setting an arm is chosen
     suites      suite name -> key
     micro_batch rows of a forward and backward; equal for all arms, no part of the result beyond rounding
@@ -213,7 +213,7 @@ class Plan:
     equal: str = "tokens"
     controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    tried: tuple[str, ...] = ()
+    kept: tuple[str, ...] | None = None
     chosen_by: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
@@ -223,9 +223,12 @@ class Plan:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """Every arm under every seed, seed by seed, the control first; what was only tried under the first seed alone."""
-        first, tried = self.seeds[0], set(self.tried)
-        return tuple(Trial(arm, seed) for seed in self.seeds for arm in self.arms if seed == first or arm.name not in tried)
+        """Every arm under every seed, seed by seed, the control first; what a search only tries under the first alone."""
+        return tuple(Trial(arm, seed) for seed in self.seeds for arm in self.arms if seed == self.seeds[0] or self.keeps(arm))
+
+    def keeps(self, arm: Arm) -> bool:
+        """Whether an arm is trained under every seed."""
+        return self.kept is None or arm.name in self.kept
 
     @property
     def alike(self) -> bool:

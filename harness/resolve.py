@@ -15,14 +15,15 @@ from harness.borders import Borders, borders
 from harness.code import code
 from harness.corpus import Corpus
 from harness.errors import InputError
-from harness.grids import Grid, items, swept, told_of
-from harness.keeping import few_checkpoints, finished_control, scored_at
+from harness.grids import Grid, items, planned, told_of
+from harness.keeping import few_checkpoints, finished_control, scored_at, weights_digest
 from harness.looks import foreseen
 from harness.mixture import epoch
 from harness.model import Base, count_parameters, load_model, load_tokenizer, locate
 from harness.needs import check_fits, check_given
 from harness.passed import told
 from harness.plan import Arm, Budget, Engine, Plan, digest
+from harness.sealed import MANIFEST
 from harness.settings import BUILT_IN, Settings
 from harness.sources import Mixed, Say, heard, silent
 from harness.spending import decide, updates
@@ -73,7 +74,7 @@ def resolve(asked: Settings, say: Say = silent, grid: Grid | None = None) -> Rea
         raise InputError("a run is one process for now, and this is one of several; start it without a launcher")
     scored, scored_note = scored_at(asked)
     extra, equal = plugins.from_files(asked.plugin, asked.strategies), asked.equal or BUILT_IN["equal"][0]
-    grid = grid or swept(asked, extra)
+    grid = grid or planned(asked, extra)
     arms = gather(grid.words(asked.strategies), extra, asked.controls == "matched", equal)
     check_given(asked, arms.strategies)
     check_trackers(asked.trackers)
@@ -208,11 +209,13 @@ def content_keys(found: Found, length: int) -> dict[str, str]:
 def _base(found: Found) -> dict[str, Any]:
     from harness.text import tokenizer_digest
 
+    folder = found.base.folder
     return {
         "name": found.base.name,
         "digest": found.base.digest,
-        "parameters": count_parameters(found.base.folder),
+        "parameters": count_parameters(folder),
         "tokenizer": tokenizer_digest(found.tokenizer, found.borders),
+        **({"weights": weights_digest(folder)} if (folder / MANIFEST).is_file() else {}),  # a run may have trained it
         **found.base.facts,
     }
 

@@ -18,7 +18,7 @@ LAYERS = [
     ["cli_ends"],
     ["announce", "describe", "new", "watching", "making", "importance"],
     ["scoring", "imported"],
-    ["gathered", "comparison"],
+    ["gathered", "comparison", "search"],
     ["run", "curve"],
     ["marks", "drifted", "contaminated"],
     ["tables"],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.errors import InputError
-from harness.grids import RATES, Strength, strength, swept
+from harness.grids import RATES, Strength, planned, strength, swept
 from harness.registry import installed
 from harness.settings import settings
 from harness.typed import parse_arms
@@ -109,5 +109,5 @@ def test_a_strength_is_the_first_parameter_that_was_not_typed() -> None:
 )
 def test_what_cannot_be_swept_is_a_sentence(asked: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError) as error:
-        swept(settings({"strategies": "kl", "sweep": True, **asked}, "here"), {})
+        planned(settings({"strategies": "kl", "sweep": True, **asked}, "here"), {})
     assert str(error.value) == sentence
