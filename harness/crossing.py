@@ -100,14 +100,15 @@ def at_own(study: "Study", arm: str) -> Own:
     if not (found := axes(study)):
         return Own(reason="no curve")
     keep, gain = found
-    seeds = [seed for seed in sorted(keep.curve) if all((arm, seed) in s.after for s in (*keep.samples, *gain.samples))]
+    both = sorted(keep.curve.keys() & gain.curve.keys())
+    seeds = [seed for seed in both if all((arm, seed) in s.after for s in (*keep.samples, *gain.samples))]
     return compare(keep, gain, arm, seeds) if seeds else Own(reason="no curve")
 
 
 def points(study: "Study", seed: int) -> tuple[tuple[float, float, float], ...]:
     """Of the control's curve under a seed (share of its weights, adaptation, forgetting); empty where it was not scored."""
     found = axes(study)
-    if not found or seed not in found[0].curve:
+    if not found or any(seed not in axis.curve for axis in found):
         return ()
     keep, gain = (axis.along(seed).tolist() for axis in found)
     return tuple(zip((0.0, *SHARES, 1.0), gain, keep, strict=True))
