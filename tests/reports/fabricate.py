@@ -78,6 +78,7 @@ class Recipe:
     milestones: tuple[float, ...] = (0.0, 0.02, 0.1, 0.4, 1.0)  # shares of the training; none: not looked at
     transient: float = 0.3  # forgetting at a tenth of the training, as a multiple of what is left at its end, on top
     completion: str = " Paris, and the river that runs through it is the Seine."
+    curve: bool = False  # of the first arm, interpolated with the base
 
 
 def run_folder(folder: Path, recipe: Recipe | None = None) -> Path:
@@ -92,6 +93,8 @@ def run_folder(folder: Path, recipe: Recipe | None = None) -> Path:
         for name in recipe.arms:
             if (name, seed) not in recipe.missing:
                 write_trial(folder, recipe, name, seed)
+        if recipe.curve:
+            write_curve(folder, recipe, seed)
     return folder
 
 
@@ -158,6 +161,28 @@ def write_trial(folder: Path, recipe: Recipe, name: str, seed: int) -> None:
     write_scores(where, recipe, recipe.arms[name], seed)
     write_completions(where, recipe, name)
     write_drift(where, recipe, recipe.arms[name], seed)
+
+
+def write_curve(folder: Path, recipe: Recipe, seed: int) -> None:
+    """With a share a of its weights the control has forgotten a^2 of what it forgets, and learned 1 - (1 - a)^2."""
+    where = folder / parse_arms(next(iter(recipe.arms)))[0].folder / f"seed-{seed}"
+    texts = {name: facts["measures"] == "gain" for name, facts in recipe.tasks.items() if facts["metric"] == "bits_per_byte"
+             and (facts["measures"] == "gain" or facts["source"] == "other")}  # fmt: skip
+    for path in sorted((where / "scores").glob("*.parquet")):
+        after = pd.read_parquet(path)
+        after = after[after["task"].isin(texts)]
+        nats = {at: table.set_index(["task", "item"])["loglikelihoods"].str[0] for at, table in
+                [("base", pd.read_parquet(folder / "base" / "scores" / path.name)), ("end", after)]}  # fmt: skip
+        nats["base"] = nats["base"][nats["end"].index]
+        gains = np.array([texts[task] for task in after["task"]])
+        for share in (step / 10 for step in range(1, 10)):
+            done = np.where(gains, 1 - (1 - share) ** 2, share**2)
+            blend = nats["base"].to_numpy() + done * (nats["end"] - nats["base"]).to_numpy()
+            place = where / "curve" / f"{share:g}"
+            (place / "scores").mkdir(parents=True, exist_ok=True)
+            table = after.assign(loglikelihoods=[[float(each)] for each in blend])
+            table.to_parquet(place / "scores" / path.name)
+            write_result(place, {"status": "done", "weights": f"{share:g}", "seconds": {"score": 1.0}})
 
 
 def write_drift(where: Path, recipe: Recipe, effect: Effect, seed: int) -> None:
