@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness import forgetting as fg
-from harness import statistics
+from harness import frontiers, statistics
 from harness.pairing import Kind
 from harness.statistics import Answer, Estimate
 
@@ -96,10 +96,17 @@ def claims(study: fg.Study) -> dict[str, Claim]:
 def _against_control(study: fg.Study, keep: fg.Reading, arm: str) -> tuple[dict[str, Estimate], dict[Kind, Estimate]]:
     """How much more than the control an arm keeps, and learns."""
     end, own = study.against_control(keep, arm), study.at_own(arm).keeps
-    kept = {END: end and end.times(-1), OWN: own}
+    kept = {END: end and end.times(-1), OWN: own} | at_levels(study, keep, arm)
     learning = [(reading, study.against_control(reading, arm)) for reading in (fg.ADAPTATION, fg.LEARNED)]
     kinds: dict[Kind, Estimate] = {reading.kind: found for reading, found in learning if found}
     return {where: found for where, found in kept.items() if found}, kinds
+
+
+def at_levels(study: fg.Study, keep: fg.Reading, arm: str) -> dict[str, Estimate]:
+    """After a sweep: how much more an arm keeps than the control at each level of adaptation that both attain."""
+    if not study.swept or study.swept.keep != keep:
+        return {}
+    return {level: found.times(-1) for level, found in frontiers.differences(study).get(arm, {}).items()}
 
 
 def judge(found: Mapping[str, Evidence], kind: Kind, margins: Mapping[Kind, float]) -> dict[str, Claim]:

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from harness import choosing, crossing, statistics
+from harness import choosing, crossing, frontiers, statistics
 from harness.pairing import Kind, Sample, beside, by_task, is_choice
 from harness.record import Record, Result
 from harness.statistics import Estimate
@@ -103,6 +103,11 @@ class Study:
     def picks(self) -> dict[str, choosing.Choice]:
         """Arm as typed -> the setting of it that is reported, chosen on validation items where there are several."""
         return choosing.choices(self)
+
+    @cached_property
+    def swept(self) -> frontiers.Frontiers | None:
+        """Every arm over its settings; None where nothing was swept."""
+        return frontiers.frontiers(self)
 
     @property
     def competitors(self) -> tuple[str, ...]:

@@ -12,15 +12,18 @@ Hypervolumes are of means over seeds, and only of grids that were finished: more
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness import choosing
 from harness.crossing import summed
-from harness.forgetting import Reading, Study
 from harness.frontier import Point, bracket, pareto, references, share_of_volume
 from harness.pairing import Sample
 from harness.statistics import Estimate, Floats
+
+if TYPE_CHECKING:
+    from harness.forgetting import Reading, Study
 
 LEVELS = (0.5, 0.75, 0.9)
 """Shares of what the control's best-adapting setting learns."""
@@ -72,8 +75,8 @@ class Frontiers:
     best        settings that none of any arm dominates on validation items
     """
 
-    keep: Reading
-    gain: Reading
+    keep: "Reading"
+    gain: "Reading"
     top: str
     reach: float
     seeds: tuple[int, ...]
@@ -94,12 +97,12 @@ class Spot:
 class Planes:
     """Settings on reported items, and on those that may be chosen by."""
 
-    study: Study
-    held: Study
-    keep: Reading
-    gain: Reading
+    study: "Study"
+    held: "Study"
+    keep: "Reading"
+    gain: "Reading"
 
-    def points(self, study: Study, names: Sequence[str], seed: int | None = None, seeds: int = 1) -> dict[str, Point]:
+    def points(self, study: "Study", names: Sequence[str], seed: int | None = None, seeds: int = 1) -> dict[str, Point]:
         """Setting -> adaptation and forgetting, of those that were finished under that seed, or under so many."""
         pairs = {name: (study.figure(self.gain, name, seed), study.figure(self.keep, name, seed)) for name in names}
         return {name: (a.value, f.value) for name, (a, f) in pairs.items() if a and f and min(a.seeds, f.seeds) >= seeds}
@@ -148,7 +151,7 @@ def mixed(sample: Sample, mixes: Sequence[tuple[int, Mapping[str, float]]], sign
     return np.stack(rows)
 
 
-def frontiers(study: Study) -> Frontiers | None:
+def frontiers(study: "Study") -> Frontiers | None:
     """The frontiers of a run; None where nothing was swept, or nothing was finished of the control."""
     held = replace(study, split="validation", without=frozenset())
     axes = choosing.axes(held) if "sweep" in study.record.plan else None
@@ -162,7 +165,8 @@ def frontiers(study: Study) -> Frontiers | None:
     if top is None:
         return None
     points = {arm: plane.points(study, each, seeds=len(seeds)) for arm, each in study.families.items()}
-    reach = points[control][top][0]
+    if (reach := points[control][top][0]) <= 0:  # shares of nothing are no levels
+        return None
     spots = {
         arm: [_spots(plane, each, seeds, share * reach, reach) for share in LEVELS] for arm, each in study.families.items()
     }
@@ -219,12 +223,10 @@ def _volumes(plane: Planes, points: Mapping[str, Point], plain: Mapping[str, Poi
     return tuple(share_of_volume(best, others, reference) for reference in references(others))
 
 
-def differences(study: Study) -> dict[str, dict[str, Estimate]]:
+def differences(study: "Study") -> dict[str, dict[str, Estimate]]:
     """Chosen setting -> level -> forgetting minus the control's at that level: what joins the one family of claims."""
-    found = frontiers(study)
-    if found is None:
-        return {}
+    found = study.swept.arms if study.swept else ()
     return {
         study.picks[each.arm].setting: {f"{level.share:.0%}": level.difference for level in each.levels if level.difference}
-        for each in found.arms
+        for each in found
     }
