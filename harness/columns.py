@@ -183,5 +183,20 @@ FRAMES: dict[str, Frame] = {
             "seeds": EVIDENCE["seeds"],
         },
     ),
+    "transfer": Frame(
+        "an arm of the last run of several that follow each other; means over its seeds, in bits per byte, higher is better",
+        ARM
+        | {
+            "seeds": EVIDENCE["seeds"],
+            "ACC": (NUMBER, "mean of R over all stages' texts, after the last"),
+            "BWT": (
+                NUMBER,
+                "backward transfer: after the last stage minus after its own, earlier texts; below 0 is loss",
+            ),
+            "FWT": (NUMBER, "forward transfer: before its own stage minus the base, later texts"),
+            "F": (NUMBER, "Chaudhry's forgetting of earlier stages' texts: best before minus last, the base among the former"),
+            "F_general": (NUMBER, "the same of unrehearsed text that is to be kept"),
+        },
+    ),
 }
 """Name -> the frame of that name."""

@@ -21,7 +21,7 @@ from harness.trajectory import Trajectories
 from harness.unfinished import unfinished
 
 Path_ = str | Path
-SMALL = ("claims", "figures", "tasks", "prices", "stages")
+SMALL = ("claims", "figures", "tasks", "prices", "stages", "transfer")
 """Frames that an export holds; the others have a row an item."""
 
 
@@ -71,13 +71,19 @@ class Frames:
         """The performance matrix of runs that follow each other; empty of one run."""
         return FRAMES["stages"].of(chained.rows(self.study.record))
 
+    @cached_property
+    def transfer(self) -> pd.DataFrame:
+        """What that matrix is summed up by: ACC, BWT, FWT, F."""
+        return FRAMES["transfer"].of(chained.summaries(self.study.record))
+
     def __repr__(self) -> str:
         lines = [f"{name:<11} {', '.join(FRAMES[name].columns)}" for name in FRAMES]
         said = [f"{row.arm}: {row.answer}" for row in self.claims.itertuples()]
-        return "\n".join([f"{self._name}; {unfinished(self.study).said}", *said, "frames:", *(f"  {line}" for line in lines)])
+        return "\n".join([f"{self.name}; {unfinished(self.study).said}", *said, "frames:", *(f"  {line}" for line in lines)])
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What was typed to have this."""
         names = self.study.record.plan.get("runs") or [str(self.study.record.folder)]
         return f"harness.load({names[0]!r})" if len(names) == 1 else f"harness.load({names!r})"
 

@@ -24,7 +24,7 @@ def warnings(study: fg.Study) -> list[str]:
     """What a reader must know before using a sentence of this page."""
     plan = study.record.plan
     found = [elsewhere.UNKNOWN] if elsewhere.is_elsewhere(study) and elsewhere.models(study) else []
-    found += list(dict.fromkeys(note for note in (plan.get("suite_notes") or {}).values() if note))
+    found += [*(plan.get("joined") or ()), *dict.fromkeys(note for note in (plan.get("suite_notes") or {}).values() if note)]
     if study.arms and max(len({t.seed for t in study.done if t.name == arm}) for arm in study.arms) == 1:
         found.append(
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "

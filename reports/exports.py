@@ -27,8 +27,8 @@ def _harmless(text: Any) -> str:
     return f"'{text}" if str(text).startswith(FORMULA) else str(text)
 
 
-def described(made: Frames) -> dict[str, Any]:
-    """The run as an object for JSON: what it is, whether it is whole, and its frames as lists of rows."""
+def described(made: Frames, frames: Mapping[str, pd.DataFrame] | None = None) -> dict[str, Any]:
+    """The run as an object for JSON: what it is, whether it is whole, and frames (else all small ones) as lists of rows."""
     plan, left = made.study.record.plan, unfinished(made.study)
     return {
         "schema": SCHEMA,
@@ -39,7 +39,7 @@ def described(made: Frames) -> dict[str, Any]:
         "status": left.said,
         "resume": {"commands": list(left.commands), "seconds": left.seconds} if not left.complete else None,
         "warnings": warnings(made.study),
-        "frames": {name: rows(frame) for name, frame in small(made)},
+        "frames": {name: rows(frame) for name, frame in (dict(small(made)) if frames is None else frames).items()},
     }
 
 
@@ -49,6 +49,6 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return plain.where(plain.notna(), None).to_dict("records")  # pyright: ignore[reportReturnType]
 
 
-def dumped(value: Mapping[str, Any]) -> str:
-    """JSON in which no number is missing its meaning: neither NaN nor infinity."""
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+def dumped(value: Mapping[str, Any], indent: int | None = 1) -> str:
+    """JSON, in which neither NaN nor infinity is a number."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, indent=indent) + "\n"
