@@ -12,7 +12,11 @@ from harness.forgetting import Study
 from reports.words import clean, short
 
 CONTROL, BASE = "#D55E00", "#8A8F98"
+BAND = "rgba(138,143,152,0.16)"
+"""Grey behind marks, in light and dark."""
 HUES = ("#0072B2", "#009E73", "#CC79A7")
+DASHES = ("solid", "dash", "dot", "dashdot")
+"""Strokes of curves, one further whenever the hues begin again."""
 SHAPES = {
     "circle": "M8 2a6 6 0 1 0 0 12a6 6 0 1 0 0-12z",
     "diamond": "M8 1l7 7l-7 7l-7-7z",
@@ -27,11 +31,12 @@ SQUARE = "M3 3h10v10h-10z"
 
 @dataclass(frozen=True)
 class Mark:
-    """How an arm looks everywhere: in figures by plotly's symbol, in tables by the same shape as an SVG path (16 x 16)."""
+    """How an arm looks everywhere: in figures by plotly's symbol and stroke, in tables by its shape as an SVG path."""
 
     colour: str
     symbol: str
     path: str
+    dash: str = "solid"
 
 
 def marks(study: Study) -> dict[str, Mark]:
@@ -41,7 +46,7 @@ def marks(study: Study) -> dict[str, Mark]:
     names, shapes = [arm for arm in study.record.plan["arms"] if arm != study.control], list(SHAPES.items())
     for i, arm in enumerate(names):
         symbol, path = shapes[i % len(shapes)]
-        found[arm] = Mark(HUES[i % len(HUES)], symbol, path)
+        found[arm] = Mark(HUES[i % len(HUES)], symbol, path, DASHES[i // len(HUES) % len(DASHES)])
     return found
 
 

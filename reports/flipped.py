@@ -86,8 +86,8 @@ def _answers(asked: list[Any], rows: pd.DataFrame, right: Any, moved: Any, hidde
     for i, (row, choice) in enumerate(zip(asked, rows["choice"], strict=True)):
         good = bool(right[i] > 0.5)
         text = _option(row, choice, good, hidden)
-        under = f"{words.fixed(float(moved[i]), 1, True)} nats" if moved is not None else ""
-        found.append(Cell(f"✓ {text}" if good else text, "good" if good else "bad", under))
+        under = f"{words.fixed(float(moved[i]), 1, True)}\u00a0nats" if moved is not None else ""
+        found.append(Cell(f"✓\u00a0{text}" if good else text, "good" if good else "bad", under))
     return found
 
 

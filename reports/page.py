@@ -20,6 +20,8 @@ from harness import files, record, sensitive
 from harness.forgetting import Study
 from reports import (
     arms,
+    copy,
+    corpora,
     data,
     drift,
     elsewhere,
@@ -27,6 +29,8 @@ from reports import (
     items,
     prompts,
     provenance,
+    stages,
+    suites,
     tasks,
     tradeoff,
     training,
@@ -34,8 +38,12 @@ from reports import (
     verdict,
     words,
 )
+from reports.section import Cell
 
-SECTIONS = (verdict, tradeoff, arms, tasks, trajectories, drift, items, training, prompts, data, provenance)
+SECTIONS = (
+    *(verdict, stages, tradeoff, arms, suites, tasks, corpora, trajectories, drift, items, prompts, training, data),
+    *(provenance, copy),
+)
 TEMPLATE = Path(__file__).parent / "template"
 
 
@@ -68,11 +76,12 @@ def render(study: Study) -> str:
 
 def sections(study: Study) -> list[Any]:
     """The questions that the run can answer: of models trained elsewhere, none about how."""
+    kept = [each for each in SECTIONS if each is not stages or study.record.earlier]
     if not elsewhere.is_elsewhere(study):
-        return list(SECTIONS)
+        return kept
     left = {trajectories: "trajectory", drift: "drift"}
     absent = [each for each, name in left.items() if not any(len(getattr(t, name)) for t in study.record.trials)]
-    return [each for each in SECTIONS if each is not training and each not in absent]
+    return [each for each in kept if each is not training and each not in absent]
 
 
 def environment() -> jinja2.Environment:
@@ -85,8 +94,15 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["embedded"] = embedded
+    made.filters |= {"embedded": embedded, "ranked": ranked}
     return made
+
+
+def ranked(value: str | Cell) -> Markup:
+    """The attribute by which a table's cell is sorted: its value, or the number that its words begin with."""
+    given = None if isinstance(value, str) else value.value
+    found = words.number(value if isinstance(value, str) else value.text) if given is None else given
+    return Markup("" if found is None else f' data-value="{found:.9g}"')
 
 
 def embedded(value: Any) -> Markup:
@@ -122,6 +138,20 @@ def title(study: Study) -> str:
     return f"What does {_last(plan['base'].get('name') or 'the base')} forget while it learns {_last(new)}?"
 
 
+def _cost(study: Study) -> str:
+    """Wall time and FLOPs of all that was trained and scored."""
+    seconds = sum(float(s) for t in (study.record.base, *study.done) for s in (t.facts.get("seconds") or {}).values())
+    flops = sum(float(t.facts.get("flops") or 0) for t in study.done)
+    return ", ".join([words.duration(seconds), *([words.quantity(flops, "FLOP")] if flops else [])]) if seconds else ""
+
+
+def runs(study: Study) -> tuple[str, str]:
+    """The run folder's name; of several runs on one page, and of runs that follow each other, all of them."""
+    given = study.record.plan.get("runs") or [each.folder for each in (*study.record.earlier, study.record)]
+    names = [Path(each).resolve().name for each in given]
+    return ("run" if len(names) == 1 else "runs", (", then " if study.record.earlier else ", ").join(names))
+
+
 def _size(base: Mapping[str, Any]) -> list[str]:
     return [f"{words.count(base['parameters'])} parameters"] if base.get("parameters") else []
 
@@ -138,10 +168,20 @@ def status(study: Study) -> tuple[str, str]:
     what, done = ("model", "") if elsewhere.is_elsewhere(study) else ("trial", "finished and ")
     if counts["done"] == total and study.record.base.status == "done":
         return "complete", f"Complete: {words.several(total, what)} {done}scored."
-    parts = [f"{counts[kind]} {kind}" for kind in ("done", "failed", "missing") if counts[kind]]
+    parts = [_counted(study, kind) for kind in ("done", "failed", "missing") if counts[kind]]
     base = "" if study.record.base.status == "done" else "; the base has not been scored"
     what = "model" if elsewhere.is_elsewhere(study) else "training"
     return "partial", f"Partial: of {words.several(total, what)}, {words.listing(parts)}{base}."
+
+
+def _counted(study: Study, kind: str) -> str:
+    """How many trials stand so, and which where that is told in a few words."""
+    names = [f"{trial.name} (seed {trial.seed})" for trial in study.record.trials if trial.status == kind]
+    return f"{len(names)} {kind}" + (f": {words.listing(names)}" if kind != "done" and len(names) <= NAMED else "")
+
+
+NAMED = 3
+"""Trials that failed or are missing that the status names."""
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
@@ -150,8 +190,10 @@ def facts(study: Study) -> list[tuple[str, str]]:
     budget: Mapping[str, Any] = plan.get("budget") or {}
     tokens = budget.get("steps", 0) * budget.get("batch", 0) * budget.get("length", 0)
     about = [
-        ("run", study.record.folder.resolve().name),
+        runs(study),
         ("base", ", ".join([_last(plan["base"].get("name") or "unnamed"), *_size(plan["base"])])),
+        ("digest of the base", str(study.record.base.facts.get("digest") or plan["base"].get("digest") or "")[:12]),
+        ("harness", str((plan.get("versions") or {}).get("forgetting-harness") or "")),
     ]
     made = ("made", str(plan.get("created") or "")[:10])
     if elsewhere.is_elsewhere(study):
@@ -161,6 +203,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("training", f"{words.count(tokens)} tokens in {budget.get('steps', '?')} steps"),
         ("seeds", words.listing([str(seed) for seed in plan["seeds"]])),
         ("old text", ((plan.get("sources") or {}).get("old") or {}).get("name") or "none"),
+        ("cost", _cost(study)),
         made,
     ]
     return [(name, value) for name, value in found if value]

@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plotly figure with the sentence it shows and the table behind it."""
+    """A plotly figure with the sentence it shows and the table behind it; `width`: pixels below which it scrolls."""
 
     name: str
     title: str
@@ -69,6 +69,7 @@ class Figure:
     plot: Mapping[str, Any]
     table: Table
     height: int = 400
+    width: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,16 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """Data to take along: folded, with a button that copies it; not printed."""
+
+    name: str
+    about: str
+    text: str
+    kind: str = "copy"
+
+
+@dataclass(frozen=True)
 class Completed:
     """One prompt and what each model made of it: (name, text)."""
 
@@ -141,7 +152,7 @@ class Completions:
     kind: str = "completions"
 
 
-Block = Table | Figures | Findings | Warnings | Text | Code | Completions
+Block = Table | Figures | Findings | Warnings | Text | Code | Copy | Completions
 
 
 @dataclass(frozen=True)

@@ -86,12 +86,12 @@ def heatmap(study: fg.Study, kind: fg.Kind) -> Figure:
     rows = list(zip(samples, found, strict=True))
     worse = [[worsening(s, e) * words.SCALE[kind] if e else None for e in line] for s, line in rows]
     texts = [[words.amount(e.value, kind, True) if e else "" for e in line] for _, line in rows]
-    limit = largest(study, samples, worse)
+    limit, crowded = largest(study, samples, worse), len(study.arms) > 7 or len(samples) > 12
     trace: dict[str, Any] = {
         "type": "heatmap",
         "z": worse,
         "x": [label(arm, 24) for arm in study.arms],
-        "y": [f"{label(s.task, 32)}<br><i>{purpose(study, s.task)}</i>" for s in samples],
+        "y": [f"{label(s.task, 32)}{', ' if crowded else '<br>'}<i>{purpose(study, s.task)}</i>" for s in samples],
         "text": texts,
         "texttemplate": "%{text}",
         "zmin": -limit,
@@ -102,14 +102,15 @@ def heatmap(study: fg.Study, kind: fg.Kind) -> Figure:
         "ygap": 3,
         "hoverinfo": "x+y+text",
     }
-    x = axis("", side="top", type="category", showgrid=False, zeroline=False, tickangle=-30)
+    x = axis("", side="top", type="category", showgrid=False, zeroline=False, tickangle=-40 if crowded else -30)
     y = axis("", type="category", autorange="reversed", showgrid=False, zeroline=False)
     title = f"Change in {words.UNIT[kind]} against the base"
     conclusion = "Orange is worse than the base, blue is better; " + (
         "more bits are worse." if kind == "text" else "fewer points are worse."
     )
-    drawn = plot([trace], x, y, margin={"l": 8, "r": 30, "t": 60, "b": 8})
-    return Figure(f"map-{kind}", title, conclusion, drawn, behind(study, kind), 90 + 36 * len(samples))
+    drawn = plot([trace], x, y, margin={"l": 8, "r": 70, "t": 110 if crowded else 60, "b": 8})
+    height = (130 if crowded else 90) + (22 if crowded else 36) * len(samples)
+    return Figure(f"map-{kind}", title, conclusion, drawn, behind(study, kind), height, 240 + 48 * len(study.arms))
 
 
 def largest(study: fg.Study, samples: list[Sample], worse: list[list[float | None]]) -> float:

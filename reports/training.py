@@ -84,7 +84,10 @@ def figure(study: fg.Study, name: str, title: str, unit: str, found: Sequence[Cu
     for curve, tokens, values in found:
         mark = looks[curve if curve in looks else curve.rpartition(": ")[0]]
         sparse = [values[i] if i % max(1, len(values) // 6) == len(values) // 12 else None for i in range(len(values))]
-        line, stroke = {"type": "scatter", "x": tokens, "name": label(curve)}, {"color": mark.colour, "width": 1.8}
+        line, stroke = (
+            {"type": "scatter", "x": tokens, "name": label(curve)},
+            {"color": mark.colour, "width": 1.8, "dash": mark.dash},
+        )
         traces.append(line | {"mode": "lines", "y": values, "line": stroke, "hoverinfo": "name+y"})
         style = {"symbol": mark.symbol, "color": mark.colour, "size": 8}
         traces.append(line | {"mode": "markers", "y": sparse, "marker": style, "hoverinfo": "skip"})

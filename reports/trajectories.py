@@ -131,7 +131,12 @@ def figure(found: Trajectories, panel: Panel) -> Figure:
         shown = [f"<b>{label(arm)}</b><br>{words.count(p.tokens)} {unit}<br>{words.cell(p.figure, kind)}" for p in points]
         style = {"symbol": mark.symbol, "color": mark.colour, "size": 7}
         line = {"x": [p.tokens for p in points], "y": [scale * p.figure.value for p in points], "text": shown}
-        stroke = {"line": {"color": mark.colour, "width": 1.8}, "marker": style, "hoverinfo": "text", "name": label(arm)}
+        stroke = {
+            "line": {"color": mark.colour, "width": 1.8, "dash": mark.dash},
+            "marker": style,
+            "hoverinfo": "text",
+            "name": label(arm),
+        }
         traces.append({"type": "scatter", "mode": "lines+markers"} | line | stroke)
     x, y = axis("tokens read" if unit == "tokens" else unit, zeroline=False, tickformat="~s"), axis(panel.unit)
     return Figure(panel.name, panel.title, ends(panel, drawn), plot(traces, x, y), table(found, panel, drawn), 320)

@@ -1,6 +1,7 @@
 """Numbers and names as a reader meets them: units, signs, intervals, and text from elsewhere made harmless to layout."""
 
 import math
+import re
 import unicodedata
 from typing import Any
 
@@ -12,6 +13,8 @@ SCALE: dict[Kind, float] = {"text": 1.0, "accuracy": 100.0, "answer": 1.0}
 """From what is stored to what is read: a point is a hundredth of a share."""
 PLACES: dict[Kind, int] = {"text": 3, "accuracy": 1, "answer": 2}
 NOTHING = "–"
+NUMBER = re.compile(r"[^\d+−.-]{0,3}([+−-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?: ([kMB]))?(?![\w.])")
+PREFIX = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9}
 BIDI = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\ufeff"}
 
 
@@ -54,6 +57,14 @@ def between(found: Estimate, kind: Kind, signed: bool = False) -> str:
     if math.isinf(found.error):
         return "no interval, a single cluster"
     return f"{amount(found.low, kind, signed)} to {amount(found.high, kind, signed)}"
+
+
+def number(text: str) -> float | None:
+    """What words are sorted by: the number that they begin with, a prefix beside it included; None where there is none."""
+    found = NUMBER.match(text)
+    if not found:
+        return None
+    return float(found[1].replace("−", "-").replace(",", "")) * PREFIX[found[2] or ""]
 
 
 def cell(found: Estimate | None, kind: Kind, signed: bool = False) -> str:
