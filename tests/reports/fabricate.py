@@ -26,6 +26,7 @@ class Effect:
     loses: float = 0.0  # share of right answers lost, other source
     loses_same: float = 0.0
     gains: float = 0.0  # share of wrong domain answers gained
+    held: "Effect | None" = None  # what it does to validation items, where that is something else
 
 
 ARMS: dict[str, Effect] = {
@@ -79,6 +80,7 @@ class Recipe:
     transient: float = 0.3  # forgetting at a tenth of the training, as a multiple of what is left at its end, on top
     completion: str = " Paris, and the river that runs through it is the Seine."
     curve: bool = False  # of the first arm, interpolated with the base
+    validation: bool = False  # whether a fifth of the items is kept for choosing
 
 
 def run_folder(folder: Path, recipe: Recipe | None = None) -> Path:
@@ -260,11 +262,11 @@ def write_scores(where: Path, recipe: Recipe, effect: Effect | None, seed: int) 
     (where / "scores").mkdir(parents=True, exist_ok=True)
     suites: dict[str, list[pd.DataFrame]] = {}
     for number, (task, facts) in enumerate(recipe.tasks.items()):
-        items = np.random.default_rng(100 + number)
-        luck = np.random.default_rng([number, seed, hash(effect) % 2**32])
-        text = facts["metric"] == "bits_per_byte"
-        rows = text_rows(recipe, facts, effect, items, luck) if text else choice_rows(recipe, task, effect, items, luck)
-        found = pd.DataFrame({"suite": facts["suite"], "task": task} | rows)
+        found = score_rows(recipe, task, effect, [number, seed])
+        if recipe.validation:
+            held = np.arange(len(found)) % 5 == 0
+            other = score_rows(recipe, task, effect.held, [number, seed]) if effect and effect.held else found
+            found = pd.concat([found[~held], other[held].assign(split="validation")]).sort_index()
         suites.setdefault(facts["suite"], []).append(found.reindex(columns=list(SCORE_COLUMNS)))
     for suite, parts in suites.items():
         table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
@@ -278,6 +280,29 @@ def row(item: str, cluster: str, **more: Any) -> dict[str, Any]:
     hashes |= {"split": "test", "pool": 1000}
     empty = {"option_tokens": [-1], "choice": None, "answer": None, "prompt": "", "options": []}
     return {"item": item, "cluster": cluster} | hashes | empty | more
+
+
+def score_rows(recipe: Recipe, task: str, effect: Effect | None, drawn: list[int]) -> pd.DataFrame:
+    """All rows of a task; `drawn`: its number, by which items are drawn, and the seed."""
+    facts, items = recipe.tasks[task], np.random.default_rng(100 + drawn[0])
+    luck = np.random.default_rng([*drawn, hash(effect) % 2**32])
+    text = facts["metric"] == "bits_per_byte"
+    rows = text_rows(recipe, facts, effect, items, luck) if text else choice_rows(recipe, task, effect, items, luck)
+    return pd.DataFrame({"suite": facts["suite"], "task": task} | rows)
+
+
+def sweep(families: Mapping[str, Mapping[str, Effect]], **more: Any) -> Recipe:
+    """A recipe of a sweep: arm as typed -> setting -> effect, the control first."""
+    facts = {"settings": len(next(iter(families.values()))), "least": 0.75, "rule": "as planned"}
+    planned = {
+        "families": {arm: list(settings) for arm, settings in families.items()},
+        "sweep": facts,
+        "options": {"items": "test"},
+    }
+    control = next(iter(families))
+    arms = {control: families[control][control]}
+    arms |= {name: effect for settings in families.values() for name, effect in settings.items()}
+    return Recipe(arms=arms, plan=planned, validation=True, milestones=(), **more)
 
 
 def text_rows(
