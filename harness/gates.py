@@ -169,9 +169,7 @@ def _verdict(gate: Gate, frames: Frames, arm: str) -> Verdict:
         return Verdict(gate, arm, False, f"not finished ({', '.join(wanting)}), and what is not measured does not pass")
     found = _rows(gate, frames.figures, arm)
     if not len(found):
-        return Verdict(
-            gate, arm, False, f"no task that measures it was scored, or the base is at chance in all of {gate.scope}"
-        )
+        return Verdict(gate, arm, False, f"nothing measures it: no task was scored, or the base is at chance in {gate.scope}")
     row: dict[str, Any] = found.iloc[0].to_dict()
     column, called = gate.column
     if pd.isna(row[column]):
