@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from harness import choosing, crossing, frontiers, statistics
-from harness.pairing import Kind, Sample, beside, by_task, is_choice
+from harness.once import once
+from harness.pairing import Kind, Sample, beside, by_task, is_choice, numbers
 from harness.record import Record, Result
 from harness.statistics import Estimate
 
@@ -135,6 +136,11 @@ class Study:
         return by_task(self.record.base, self.record.tasks, self.split if self.chosen else None, self.without)
 
     @cached_property
+    def start(self) -> dict[str, pd.DataFrame]:
+        """Task -> the base's own value, choice, bits and margin."""
+        return {task: numbers(rows, rows, self.record.tasks[task]["metric"]) for task, rows in self.before.items()}
+
+    @cached_property
     def rows(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
         """(arm, seed) -> task -> value, choice, bits and margin of the base's items, as `pairing.numbers` says."""
         return {
@@ -154,6 +160,7 @@ class Study:
             return float(given.get(kind, MARGINS[kind]))
         return float(given) if given is not None and kind == "text" else MARGINS[kind]
 
+    @once
     def tasks(self, reading: Reading) -> list[Sample]:
         """The tasks of a reading.
 
@@ -200,14 +207,15 @@ class Study:
         found = [set(sample.seeds(arm)) for sample in self.tasks(reading)]
         return tuple(sorted(set.intersection(*found))) if found else ()
 
+    @once
     def figure(self, reading: Reading, arm: str, seed: int | None = None) -> Estimate | None:
         """The arm's forgetting or adaptation, macro-averaged over tasks; None where nothing measures it."""
         seeds = self._asked(self.seeds(arm, reading), seed)
         if not seeds:
             return None
-        cells = [s.cells(reading.sign * (s.stack(arm, seeds) - s.before)) for s in self.tasks(reading)]
-        return statistics.macro(cells)
+        return statistics.macro([s.cells(reading.sign * (s.stack(arm, seeds) - s.before)) for s in self.tasks(reading)])
 
+    @once
     def against_control(self, reading: Reading, arm: str) -> Estimate | None:
         """The arm's figure minus the control's, paired by item and seed."""
         seeds = sorted(set(self.seeds(arm, reading)) & set(self.seeds(self.control, reading)))
@@ -220,6 +228,7 @@ class Study:
         """The control interpolated with the base: (share of its weights, adaptation, forgetting); empty if not scored."""
         return crossing.points(self, seed)
 
+    @once
     def at_own(self, arm: str) -> crossing.Own:
         """The arm beside the control interpolated with the base, at what the arm itself learned."""
         return crossing.at_own(self, arm)

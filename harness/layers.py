@@ -55,6 +55,14 @@ def uneven(sizes: ArrayLike) -> float:
     return trace**2 / (equal + other)
 
 
+def numbered(clusters: ArrayLike) -> NDArray[np.int64]:
+    """Clusters as numbers from 0 without a gap; those that are so already need no sorting."""
+    given = np.asarray(clusters)
+    if given.dtype.kind == "i" and given.min() == 0 and given.max() < len(given) and np.bincount(given).all():
+        return given
+    return np.unique(given, return_inverse=True)[1]
+
+
 def crossed(values: NDArray[np.float64], weights: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
     """Variance of sum(u)/sum(w), averaged over trainings, that comes from what each training does to single clusters.
 
@@ -62,10 +70,11 @@ def crossed(values: NDArray[np.float64], weights: NDArray[np.float64], clusters:
 
     values (S, n), weights (n,), clusters (n,) as in statistics.Cells; 0 where one training or one cluster cannot tell
     """
-    seeds, codes = len(values), np.unique(clusters, return_inverse=True)[1]
+    seeds, codes = len(values), numbered(clusters)
     groups, total = int(codes.max()) + 1, float(weights.sum())
     if seeds < 2 or groups < 2:
         return 0.0
     residuals = values - np.outer(values.sum(axis=1) / total, weights)  # (S, n)
-    by_group = np.stack([np.bincount(codes, weights=row, minlength=groups) for row in residuals])  # (S, G)
+    places = codes + groups * np.arange(seeds)[:, None]
+    by_group = np.bincount(places.ravel(), weights=residuals.ravel(), minlength=seeds * groups).reshape(seeds, groups)
     return groups / (groups - 1) * float(by_group.var(axis=0, ddof=1).sum()) / (seeds * total**2)

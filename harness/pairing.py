@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from harness import statistics
 from harness.errors import RecordError
+from harness.once import once
 from harness.record import Record, Result
 from harness.statistics import Cells, Estimate, Floats
 
@@ -56,7 +57,8 @@ class Sample:
         smallest = statistics.smallest_error(len(self.items)) if self.kind == "accuracy" else 0.0
         return Cells(values, self.weights, self.clusters, smallest)
 
-    def change(self, arm: str, seeds: Sequence[int]) -> Estimate:
+    @once
+    def change(self, arm: str, seeds: tuple[int, ...]) -> Estimate:
         """After minus before, in the task's own direction."""
         return statistics.macro([self.cells(self.stack(arm, seeds) - self.before)])
 
@@ -97,7 +99,8 @@ def compared(record: Record) -> dict[Key, dict[str, pd.DataFrame]]:
 
 def _split(result: Result, rows: pd.DataFrame, tasks: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Rows task by task, indexed by item, in the plan's order."""
-    found = {str(task): each.set_index("item") for task, each in rows.groupby("task", sort=False)}
+    kept = rows.groupby("task", sort=False)
+    found = {str(task): each.set_index("item") for task, each in kept if task not in result.without}
     for task, each in found.items():
         if task not in tasks:
             raise RecordError(f"{result.folder} holds scores of {task!r}, which plan.yaml does not name; delete them")
@@ -139,7 +142,7 @@ def aligned(base: pd.DataFrame, rows: pd.DataFrame, key: Key, metric: str = "") 
             raise RecordError(f"{trial} was scored on other items of {task!r} than the base; score it again")
         rows = rows.loc[base.index]
     for column in ("document_hash", "prompt_hash", "target_hash"):
-        if not np.array_equal(rows[column].to_numpy(object), base[column].to_numpy(object)):
+        if not pc.all(pc.equal(pa.array(rows[column]), pa.array(base[column]))).as_py():  # pyright: ignore[reportAttributeAccessIssue]
             raise RecordError(f"{trial} and the base differ in {column} of {task!r}; score both again")
     return numbers(base, rows, metric)
 

@@ -53,7 +53,7 @@ RESULT_COLUMNS = [
 
 def _task_row(study: Study, sample: Sample, trial: Result) -> dict[str, Any]:
     facts = study.record.tasks[sample.task]
-    change = sample.change(trial.name, [trial.seed or 0])
+    change = sample.change(trial.name, (trial.seed or 0,))
     bits = study.answers.get(sample.task)
     return {
         **{key: facts.get(key) for key in ("suite", "measures", "source", "metric")},
@@ -66,7 +66,7 @@ def _task_row(study: Study, sample: Sample, trial: Result) -> dict[str, Any]:
         **{key: getattr(change, key) for key in ("low", "high", "n", "clusters")},
         "change": change.value,
         "answer_bits_base": bits.base.value if bits else None,
-        "answer_bits": bits.base.value + bits.change(trial.name, [trial.seed or 0]).value if bits else None,
+        "answer_bits": bits.base.value + bits.change(trial.name, (trial.seed or 0,)).value if bits else None,
     }
 
 
@@ -78,7 +78,7 @@ def _seen(study: Study) -> Callable[[Sample, Result], dict[str, Any]]:
         if sample.task not in tallies:
             return {}
         left = (clean or study).samples.get(sample.task)
-        change = left.change(trial.name, [trial.seed or 0]).value if left else None
+        change = left.change(trial.name, (trial.seed or 0,)).value if left else None
         return {"flagged": len(tallies[sample.task].flagged), "change_unflagged": change}
 
     return row

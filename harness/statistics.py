@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from harness.layers import Parts, crossed, satterthwaite, uneven
+from harness.layers import Parts, crossed, numbered, satterthwaite, uneven
 
 Floats = NDArray[np.float64]
 Answer = Literal["forgotten", "not forgotten", "not enough evidence"]
@@ -95,7 +95,7 @@ def ratio(numerators: ArrayLike, weights: ArrayLike, clusters: ArrayLike | None 
     clusters this is the mean and s/sqrt(n). Clustered form: Miller 2024, arXiv 2411.00640.
     """
     u, w = np.asarray(numerators, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    codes = np.arange(len(u)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    codes = np.arange(len(u)) if clusters is None else numbered(clusters)
     value = float(u.sum() / w.sum())
     groups = int(codes.max()) + 1
     if groups < 2:

@@ -21,7 +21,7 @@ import numpy as np
 
 from harness import bootstrap, statistics
 from harness.forgetting import Study
-from harness.pairing import Sample, is_choice, numbers
+from harness.pairing import Sample, is_choice
 from harness.statistics import Estimate, Floats
 
 Pair = tuple[float, float]
@@ -184,8 +184,7 @@ def _confident(margin: Floats, lost: np.ndarray) -> tuple[int, int]:
 
 def margins(study: Study, task: str) -> Floats:
     """(n,) the base's margins: above 0 where the answer is right under the metric that counts (`pairing.numbers`)."""
-    rows = study.before[task]
-    return numbers(rows, rows, study.record.tasks[task]["metric"])["margin"].to_numpy(np.float64)
+    return study.start[task]["margin"].to_numpy(np.float64)
 
 
 def margin_change(study: Study, sample: Sample, arm: str) -> Estimate | None:

@@ -10,6 +10,7 @@ import pandas as pd
 from harness import forgetting as fg
 from harness import statistics
 from harness.claims import primary
+from harness.once import once
 from harness.statistics import Cells, Estimate, Floats
 from reports import words
 from reports.figure import axis, label, marks, plot
@@ -43,6 +44,7 @@ def measured(study: fg.Study) -> list[str]:
     return [arm for arm in study.arms if tables(study, arm)]
 
 
+@once
 def tables(study: fg.Study, arm: str) -> dict[int, pd.DataFrame]:
     """Seed -> drift, where it was measured."""
     found = {trial.seed or 0: trial.drift for trial in study.done if trial.name == arm}
@@ -55,23 +57,33 @@ def absent(study: fg.Study) -> str:
     return f"Drift was not measured: {why[0]}." if why else "No trial's drift has been measured yet."
 
 
-def divergence(study: fg.Study, arm: str, reading: fg.Reading, columns: Sequence[str]) -> Estimate | None:
+@once
+def divergence(study: fg.Study, arm: str, reading: fg.Reading, columns: tuple[str, ...]) -> Estimate | None:
     """Sum of a column (less that of a second one) by predicted token, macro-averaged over the texts of a reading."""
     cells = []
     for task, facts in study.record.tasks.items():
         if facts["measures"] == reading.measures and reading.source in (None, facts.get("source")):
-            cells += _cells(tables(study, arm), task, columns)
+            cells += _cells(texts(study, arm).get(task, []), columns)
     sizes = {len(cell.values) for cell in cells}
     return statistics.macro(cells) if len(sizes) == 1 else None
 
 
-def _cells(found: dict[int, pd.DataFrame], task: str, columns: Sequence[str]) -> list[Cells]:
-    """A text's documents under every seed, those that all seeds were measured on."""
-    kept = [rows[(rows["kind"] == "text") & (rows["task"] == task)].set_index("item") for rows in found.values()]
-    shared = sorted(set.intersection(*(set(rows.index) for rows in kept)))
-    if not shared:
+@once
+def texts(study: fg.Study, arm: str) -> dict[str, list[pd.DataFrame]]:
+    """Task -> its documents under every seed, those that all seeds were measured on, in the same order."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for rows in tables(study, arm).values():
+        for task, documents in rows[rows["kind"] == "text"].groupby("task"):
+            found.setdefault(str(task), []).append(documents.set_index("item"))
+    whole = {task: each for task, each in found.items() if len(each) == len(tables(study, arm))}
+    shared = {task: sorted(set.intersection(*(set(rows.index) for rows in each))) for task, each in whole.items()}
+    return {task: [rows.loc[shared[task]] for rows in each] for task, each in whole.items() if shared[task]}
+
+
+def _cells(kept: list[pd.DataFrame], columns: tuple[str, ...]) -> list[Cells]:
+    """A text's documents under every seed."""
+    if not kept:
         return []
-    kept = [rows.loc[shared] for rows in kept]
     values: Floats = np.stack([(rows[columns[0]] - (rows[columns[1]] if columns[1:] else 0.0)).to_numpy() for rows in kept])
     weights = kept[0]["tokens"].to_numpy(np.float64)
     return [Cells(values, weights, pd.factorize(kept[0]["cluster"])[0])]
@@ -83,6 +95,7 @@ def predicted(study: fg.Study, arm: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+@once
 def moved(study: fg.Study, arm: str) -> tuple[float, float, pd.Series]:
     """Weight distance over the base's norm, share of entries that changed, and the distance of each tensor."""
     distances, changed, each = [], [], []
@@ -96,7 +109,7 @@ def moved(study: fg.Study, arm: str) -> tuple[float, float, pd.Series]:
 
 def answer(study: fg.Study, arms: Sequence[str]) -> str:
     """Who drifted furthest on new text, and in how many pairs of arms further meant forgetting more."""
-    drifts = {arm: found.value for arm in arms if (found := divergence(study, arm, NEW, ["forward"]))}
+    drifts = {arm: found.value for arm in arms if (found := divergence(study, arm, NEW, ("forward",)))}
     if not drifts:
         return "No held-out new text was scored, so drift is known of the weights alone."
     furthest = max(drifts, key=lambda arm: drifts[arm])
@@ -114,11 +127,11 @@ def answer(study: fg.Study, arms: Sequence[str]) -> str:
 
 def foretold(study: fg.Study, arm: str) -> str:
     """What the Fisher predicted of an arm, beside what was measured."""
-    rise, before = divergence(study, arm, fg.REHEARSED, ["after", "before"]), predicted(study, arm)
+    rise, before = divergence(study, arm, fg.REHEARSED, ("after", "before")), predicted(study, arm)
     if rise is None or before is None:
         return ""
-    measured = _true(f"{rise.value:.2g}")
-    return f" The Fisher foretells a rise of {before:.2g} nats per token of old text in {arm}; measured are {measured}."
+    measured = f"a {'fall' if rise.value < 0 else 'rise'} of {abs(rise.value):.2g}"
+    return f" The Fisher foretells a rise of {before:.2g} nats per token of old text in {arm}; {measured} was measured."
 
 
 def plane(study: fg.Study, arms: Sequence[str]) -> Figure | None:
@@ -126,7 +139,7 @@ def plane(study: fg.Study, arms: Sequence[str]) -> Figure | None:
     keep, looks = primary(study), marks(study)
     if keep is None:
         return None
-    found = [(arm, divergence(study, arm, NEW, ["forward"]), study.figure(keep, arm)) for arm in arms]
+    found = [(arm, divergence(study, arm, NEW, ("forward",)), study.figure(keep, arm)) for arm in arms]
     points = [(arm, drift, lost) for arm, drift, lost in found if drift and lost]
     if not points:
         return None
@@ -168,9 +181,9 @@ def table(study: fg.Study, arms: Sequence[str]) -> Table:
     """Function, weights, and what the Fisher predicts, a row an arm."""
     rows: list[tuple[str | Cell, ...]] = []
     for arm in arms:
-        each = [divergence(study, arm, r, [column]) for r in (NEW, fg.FORGETTING) for column in ("forward", "reverse")]
+        each = [divergence(study, arm, r, (column,)) for r in (NEW, fg.FORGETTING) for column in ("forward", "reverse")]
         distance, changed, _ = moved(study, arm)
-        rise, before = divergence(study, arm, fg.REHEARSED, ["after", "before"]), predicted(study, arm)
+        rise, before = divergence(study, arm, fg.REHEARSED, ("after", "before")), predicted(study, arm)
         weights = (f"{100 * distance:.3g} %", f"{100 * changed:.3g} %")
         rows.append((arm, *map(_small, each), *weights, words.NOTHING if before is None else f"{before:.3g}", _small(rise)))
     caption = (

@@ -122,7 +122,7 @@ def test_counts_of_a_run_add_up(study: fg.Study) -> None:
     sample = study.samples["facts"]
     found = tr.transitions(study, sample, "none", 0)
     assert found.n == 240
-    assert found.rates[1] - found.rates[0] == pytest.approx(sample.change("none", [0]).value)
+    assert found.rates[1] - found.rates[0] == pytest.approx(sample.change("none", (0,)).value)
     assert found.p < 1e-6
     assert found.options == (8,)
     assert found.clusters.shape == (24, 5)

@@ -29,11 +29,11 @@ def test_what_was_planted_is_found(planted: fg.Study, fabricate: Any, arm: str) 
         (drift.NEW, "reverse", 1.2 * effect.learns / 2),
         (fg.FORGETTING, "forward", effect.forgets),
     ]:
-        found = drift.divergence(planted, arm, reading, [column])
+        found = drift.divergence(planted, arm, reading, (column,))
         assert found is not None
         assert found.low - 0.02 * value < value < found.high + 0.02 * value
         assert (found.layers, found.seeds) == ("items and seeds", 3)
-    rise = drift.divergence(planted, arm, fg.REHEARSED, ["after", "before"])
+    rise = drift.divergence(planted, arm, fg.REHEARSED, ("after", "before"))
     assert rise is not None
     assert rise.value == pytest.approx(effect.forgets_same)
     assert drift.predicted(planted, arm) == pytest.approx(effect.forgets_same / 2)
@@ -48,7 +48,7 @@ def test_the_sentence_is_computed(tmp_path: Path, fabricate: Any) -> None:
     far, near, odd = fabricate.Effect(0.4, 0.3, 1.0), fabricate.Effect(0.1, 0.1, 0.4), fabricate.Effect(0.5, 0.3, 0.2)
     two = study(tmp_path / "two", fabricate, arms={"none": far, "kl": near}, seeds=(0,))
     assert ", and forgot more than the other arm. The Fisher foretells a rise of 0.15 nats" in drift.section(two).answer
-    assert "per token of old text in none; measured are 0.3." in drift.section(two).answer
+    assert "per token of old text in none; a rise of 0.3 was measured." in drift.section(two).answer
     three = study(tmp_path / "three", fabricate, arms={"none": far, "kl": near, "low_lr": odd}, seeds=(0,))
     assert drift.section(three).answer.startswith("On new text none drifted furthest from the base, by 0.")
     assert "; in 1 of 3 pairs of arms, the one that drifted further forgot more." in drift.section(three).answer
