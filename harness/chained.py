@@ -42,10 +42,15 @@ def chain(records: Sequence[Record]) -> Record | None:
 
 
 def _parent(record: Record, other: Record) -> Result | None:
-    """The trial of another run that made the base of a run."""
+    """The trial of another run that made the base of a run; weights that an arm left as they were are the base's own."""
+    made = _bases(record) - _bases(other)
+    trials = () if other is record else other.trials
+    return next((trial for trial in trials if trial.status == "done" and trial.facts.get("weights") in made), None)
+
+
+def _bases(record: Record) -> set[str]:
     base = record.plan["base"]
-    made = {base.get("digest"), base.get("weights")} - {None}
-    return next((trial for trial in other.trials if trial.status == "done" and trial.facts.get("weights") in made), None)
+    return {base[key] for key in ("digest", "weights") if base.get(key)}
 
 
 class Text(NamedTuple):

@@ -158,7 +158,7 @@ def _refuse_unknown(gate: Gate, study: Study) -> None:
         )
     if not any((facts["metric"] == "bits_per_byte") == (gate.unit == "bpb") for facts in fitting):
         told = "bpb" if gate.unit != "bpb" else " or ".join(unit for unit in UNITS[gate.measure] if unit != "bpb")
-        raise InputError(f"{gate.scope} is not told in {gate.unit} ({gate.text!r}), but in {told or 'points: type forgetting'}")
+        raise InputError(f"{gate.scope} is not told in {gate.unit} ({gate.text!r}), but in {told}")
 
 
 def _verdict(gate: Gate, frames: Frames, arm: str) -> Verdict:
