@@ -135,6 +135,7 @@ FRAMES: dict[str, Frame] = {
             "train_seconds": (NUMBER, "wall time of the training"),
             "score_seconds": (NUMBER, "wall time of the scoring"),
             "peak_memory_bytes": (COUNT, "most memory that was held"),
+            "stored_bytes": (COUNT, "bytes that the strategy keeps beside the model: reference weights, a Fisher, averages"),
             "trained_parameters": (COUNT, "weights that were trained"),
         },
     ),

@@ -22,7 +22,7 @@ import pandas as pd
 
 from harness import choosing, crossing, frontiers, statistics
 from harness.once import once
-from harness.pairing import Kind, Sample, beside, by_task, is_choice, numbers
+from harness.pairing import Kind, Sample, beside, by_task, compared, is_choice, numbers
 from harness.record import Record, Result
 from harness.statistics import Estimate
 
@@ -145,7 +145,7 @@ class Study:
         """(arm, seed) -> task -> value, choice, bits and margin of the base's items, as `pairing.numbers` says."""
         return {
             key: {task: rows.loc[self.before[task].index] for task, rows in tables.items() if task in self.before}
-            for key, tables in self.record.compared.items()
+            for key, tables in compared(self.record).items()
         }
 
     @property

@@ -143,7 +143,10 @@ def _price(study: Study, trial: Result) -> dict[str, Any]:
         "shared_with": facts.get("shared_with") or (facts.get("facts") or {}).get("shared_with"),
         "new_tokens": tokens.get("new"),
         "tokens": sum(tokens.values()) if tokens else None,
-        **{name: facts.get(name) for name in ("setup_tokens", "beside_tokens", "flops", "setup_flops", "peak_memory_bytes")},
+        **{
+            name: facts.get(name)
+            for name in ("setup_tokens", "beside_tokens", "flops", "setup_flops", "peak_memory_bytes", "stored_bytes")
+        },
         "updates": facts.get("steps"),
         "rate_area": facts.get("learning_rate_area"),
         **{f"{name}_seconds": seconds.get(name) for name in ("setup", "train", "score")},

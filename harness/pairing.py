@@ -86,6 +86,7 @@ COMPARED = ("task", "item", "document_hash", "prompt_hash", "target_hash", "valu
 """Columns of a trial's rows that are compared with the base's."""
 
 
+@once
 def compared(record: Record) -> dict[Key, dict[str, pd.DataFrame]]:
     """(arm, seed) -> task -> what `aligned` leaves of a finished trial's rows; one trial's rows are in memory at a time."""
     base, found = by_task(record.base, record.tasks), {}

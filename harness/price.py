@@ -10,6 +10,7 @@ from harness.errors import out_of_memory
 from harness.memory import peak_memory
 from harness.passed import passed
 from harness.plan import Plan, Trial
+from harness.stored import stored
 from harness.strategy import Strategy, parts
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def spent(training: "Training", earlier: Mapping[str, Any] | None) -> dict[str, 
     facts = {**training.memory.facts, "distance": distance(training)}
     facts |= {} if earlier is None else {"shared_with": earlier["arm"]}
     about = {"facts": facts, "head": training.objective.told, "device": str(training.accelerator.device)}
-    return own | added | about | {"peak_memory_bytes": peak_memory()}
+    return own | added | about | {"peak_memory_bytes": peak_memory(), "stored_bytes": stored(training)}
 
 
 def _passes(training: "Training") -> dict[str, float]:

@@ -240,13 +240,6 @@ class Record:
     earlier: "tuple[Record, ...]" = ()
 
     @cached_property
-    def compared(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
-        """(arm, seed) -> task -> what is compared of a finished trial's rows; read once, however often it is studied."""
-        from harness.pairing import compared
-
-        return compared(self)
-
-    @cached_property
     def contamination(self) -> pd.DataFrame:
         """contamination.parquet; empty where the training text is not known or was not looked through."""
         path = self.folder / CONTAMINATION

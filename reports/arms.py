@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from harness import forgetting as fg
+from harness.choosing import siblings
 from harness.record import Result
 from harness.typed import parse_arms
 from harness.unfinished import seconds, shares, spent
@@ -83,34 +84,53 @@ def prices(study: fg.Study) -> Table:
     """What an arm spends, as the mean over its seeds."""
     shared_ = partners(study)
 
-    def mark(arm: str, text: str) -> str:
-        return f"{text} †" if arm in shared_ and text != words.NOTHING else text
+    def price(arm: str, value: float | None, said: Callable[[float], str], own: bool = False) -> Cell:
+        """A price, marked where it was paid by another arm; `own`: it never is."""
+        if value is None:
+            return Cell(words.NOTHING)
+        return Cell(said(value) + (" †" if arm in shared_ and not own else ""), value=value)
+
+    def fact(title: str, name: str, said: Callable[[float], str], own: bool = False) -> tuple[str, Callable[[str], Cell]]:
+        return title, lambda a: price(a, _fact(study, a, name), said, own)
+
+    def mean(title: str, read: Callable[[Result], float], said: Callable[[float], str], own: bool = False) -> Any:
+        return title, lambda a: price(a, _mean(study, a, read), said, own)
 
     columns: list[tuple[str, Callable[[str], str | Cell]]] = [
-        ("trainings", lambda a: mark(a, _trainings(study, a))),
-        ("new tokens", lambda a: mark(a, words.count(_mean(study, a, lambda t: _tokens(t, "new"))))),
-        ("all tokens", lambda a: mark(a, words.count(_mean(study, a, _read)))),
-        ("set-up tokens", lambda a: words.count(_fact(study, a, "setup_tokens"))),
-        ("tokens beside", lambda a: words.count(_fact(study, a, "beside_tokens"))),
-        ("updates", lambda a: mark(a, words.count(_fact(study, a, "steps")))),
-        ("rate area", lambda a: mark(a, f"{_fact(study, a, 'learning_rate_area') or 0:.3g}")),
-        ("compute", lambda a: mark(a, words.quantity(_fact(study, a, "flops"), "FLOP"))),
-        ("of it set-up", lambda a: words.quantity(_fact(study, a, "setup_flops"), "FLOP")),
-        ("set-up", lambda a: words.duration(_mean(study, a, lambda t: seconds(t, "setup")))),
-        ("training", lambda a: mark(a, words.duration(_mean(study, a, lambda t: seconds(t, "train"))))),
-        ("scoring", lambda a: words.duration(_mean(study, a, lambda t: seconds(t, "score")))),
-        ("peak memory", lambda a: words.quantity(_fact(study, a, "peak_memory_bytes"), "B")),
-        ("trained parameters", lambda a: words.count(_fact(study, a, "parameters_trained"))),
+        ("trainings", lambda a: _trainings(study, a) + (" †" if a in shared_ else "")),
+        mean("new tokens", lambda t: _tokens(t, "new"), words.count),
+        mean("all tokens", _read, words.count),
+        fact("set-up tokens", "setup_tokens", words.count, True),
+        fact("tokens beside", "beside_tokens", words.count, True),
+        fact("updates", "steps", words.count),
+        fact("rate area", "learning_rate_area", lambda value: f"{value:.3g}"),
+        fact("compute", "flops", _flops),
+        fact("of it set-up", "setup_flops", _flops, True),
+        mean("set-up", lambda t: seconds(t, "setup"), words.duration, True),
+        mean("training", lambda t: seconds(t, "train"), words.duration),
+        mean("scoring", lambda t: seconds(t, "score"), words.duration, True),
+        fact("peak memory", "peak_memory_bytes", _bytes, True),
+        fact("stored state", "stored_bytes", _bytes, True),
+        fact("trained parameters", "parameters_trained", words.count, True),
     ]
     caption = (
         "Prices, each the mean over the arm's seeds. Set-up tokens passed through a model before training, tokens beside "
         "while training and beside the text read, each pass counted; neither is deducted from what arms share. "
-        "Rate area is the sum of learning rates over updates."
+        "Rate area is the sum of learning rates over updates. Stored state is what the strategy keeps beside the model: "
+        "reference weights, a Fisher, averages."
     )
     if shared_:
         told = words.listing([f"{arm} is made from the training of {other}" for arm, other in shared_.items()])
         caption += f" † {told}: that training was run once and is paid once."
     return _table(caption, study, columns)
+
+
+def _flops(value: float) -> str:
+    return words.quantity(value, "FLOP")
+
+
+def _bytes(value: float) -> str:
+    return words.quantity(value, "B")
 
 
 def _table(caption: str, study: fg.Study, columns: list[tuple[str, Callable[[str], str | Cell]]]) -> Table:
@@ -126,8 +146,9 @@ def _trials(study: fg.Study, arm: str) -> list[Result]:
 
 
 def _trainings(study: fg.Study, arm: str) -> str:
-    asked = sum(trial.name == arm for trial in study.record.trials)
-    return f"{len(_trials(study, arm))} of {asked}"
+    """Finished and planned, of all settings that an arm was chosen from."""
+    trials = [trial for trial in study.record.trials if trial.name in siblings(study, arm)]
+    return f"{sum(trial.status == 'done' for trial in trials)} of {len(trials)}"
 
 
 def _mean(study: fg.Study, arm: str, read: Callable[[Result], float]) -> float:

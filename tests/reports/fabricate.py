@@ -155,6 +155,7 @@ def write_trial(folder: Path, recipe: Recipe, name: str, seed: int) -> None:
         "setup_tokens": 65_536 if "ewc" in name else 0,
         "seconds": {"setup": 4.2, "train": 71.5 + 20 * ("kl" in name), "score": 9.7},
         "flops": 1.93e12 * (1 + ("kl" in name) / 3), "peak_memory_bytes": 812_000_000, "parameters_trained": 1_049_600,
+        "stored_bytes": 4_198_400 * ("kl" in name or "ewc" in name),
         "weights": "w" * 64,
         "facts": {"distance": 0.21 - 0.1 * ("ewc" in name)} | ({"fisher_split_half": 0.93} if "ewc" in name else {}),
     })  # fmt: skip
