@@ -36,6 +36,13 @@ def families(plan: Mapping[str, Any], finished: Sequence[str]) -> dict[str, tupl
     return {arm: names for arm, names in found.items() if names}
 
 
+def siblings(study: "Study", arm: str) -> tuple[str, ...]:
+    """All settings of the plan for which an arm of a page stands, itself among them."""
+    planned: Mapping[str, Sequence[str]] = study.record.plan.get("families") or {}
+    typed = [name for name, pick in study.picks.items() if pick.setting == arm and name in planned]
+    return tuple(dict.fromkeys(setting for name in typed for setting in planned[name])) or (arm,)
+
+
 def choices(study: "Study") -> dict[str, Choice]:
     """Arm as typed -> the setting of it that is reported."""
     plan, held = study.record.plan, replace(study, split="validation", without=frozenset())

@@ -40,13 +40,17 @@ class Mark:
 
 
 def marks(study: Study) -> dict[str, Mark]:
-    """Arm -> mark, by the plan's order, so that an arm that failed leaves the others' looks alone."""
+    """Arm -> mark, by the plan's order, so that an arm that failed leaves the others' looks alone; one for all its settings."""
     found = {"base": Mark(BASE, "circle-open", SHAPES["circle"])}
-    found |= {study.control: Mark(CONTROL, "square", SQUARE)} if study.control else {}
-    names, shapes = [arm for arm in study.record.plan["arms"] if arm != study.control], list(SHAPES.items())
-    for i, arm in enumerate(names):
+    planned = study.record.plan.get("families") or {}
+    settings = {name: arm for arm, names in planned.items() for name in names}
+    typed = dict.fromkeys(settings.get(arm, arm) for arm in study.record.plan["arms"])
+    control, shapes = settings.get(study.control, study.control), list(SHAPES.items())
+    look = {control: Mark(CONTROL, "square", SQUARE)} if control else {}
+    for i, arm in enumerate(arm for arm in typed if arm != control):
         symbol, path = shapes[i % len(shapes)]
-        found[arm] = Mark(HUES[i % len(HUES)], symbol, path, DASHES[i // len(HUES) % len(DASHES)])
+        look[arm] = Mark(HUES[i % len(HUES)], symbol, path, DASHES[i // len(HUES) % len(DASHES)])
+    found |= {arm: look[settings.get(arm, arm)] for arm in study.record.plan["arms"]}
     return found
 
 

@@ -31,6 +31,7 @@ from reports import (
     provenance,
     stages,
     suites,
+    sweeps,
     tasks,
     tradeoff,
     training,
@@ -42,7 +43,7 @@ from reports.section import Cell
 
 SECTIONS = (
     *(verdict, stages, tradeoff, arms, suites, tasks, corpora, trajectories, drift, items, prompts, training, data),
-    *(provenance, copy),
+    *(sweeps, provenance, copy),
 )
 TEMPLATE = Path(__file__).parent / "template"
 
@@ -81,7 +82,7 @@ def sections(study: Study) -> list[Any]:
         return kept
     left = {trajectories: "trajectory", drift: "drift"}
     absent = [each for each, name in left.items() if not any(len(getattr(t, name)) for t in study.record.trials)]
-    return [each for each in kept if each is not training and each not in absent]
+    return [each for each in kept if each not in (training, sweeps) and each not in absent]
 
 
 def environment() -> jinja2.Environment:
