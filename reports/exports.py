@@ -13,7 +13,7 @@ from reports.cautions import warnings
 
 SCHEMA = 1
 """Of the JSON: grows where a reader of the earlier one would be misled."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\n")
 """What makes a spreadsheet run a cell."""
 
 
@@ -24,7 +24,8 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def _harmless(text: Any) -> str:
-    return f"'{text}" if str(text).startswith(FORMULA) else str(text)
+    line = str(text).replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{line}" if line.startswith(FORMULA) else line
 
 
 def described(made: Frames, frames: Mapping[str, pd.DataFrame] | None = None) -> dict[str, Any]:

@@ -76,4 +76,4 @@ def escaped(text: str) -> str:
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = MARKS.sub(r"\\\1", line)
     line = LINKS.sub(lambda found: found[0] + BREAKS, line)
-    return re.sub(r"^(\s*)([-+]|\d+[.)])(?=\s)", r"\1\\\2", line)
+    return re.sub(r"^(\d*)([-+.)])(?=\s)", r"\1\\\2", line)

@@ -1,0 +1,84 @@
+"""`harness report`: what it writes and where, what it prints, and with which code it ends."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli_report import Format, report
+from harness.errors import InputError
+
+sys.path.append(str(Path(__file__).parents[1] / "reports"))
+fabricate = importlib.import_module("fabricate")
+
+
+def folder(where: Path, **changes: Any) -> Path:
+    arms = {name: fabricate.ARMS[name] for name in ("none", "kl")}
+    given = {"arms": arms, "seeds": (0,), "items": 30, "documents": 10, "milestones": ()}
+    return fabricate.run_folder(where, fabricate.Recipe(**(given | changes)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder(tmp_path_factory.mktemp("cli") / "one")
+
+
+def test_a_page_is_written_into_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report([run])
+    assert capsys.readouterr().out == f"page: {run.resolve() / 'report.html'}\n"
+    assert (run / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_several_runs_are_one_page_beside_the_first(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = folder(run.parent / "two", seeds=(1,))
+    report([run, other])
+    path = run.resolve().parent / "one+two.html"
+    assert capsys.readouterr().out == f"page of 2 runs: {path}\n"
+    assert "This page is of 2 runs" in path.read_text()
+
+
+@pytest.mark.parametrize(("kind", "begins"), [(Format.md, "## What does"), (Format.csv, "arm,role,"), (Format.json, "{")])
+def test_other_formats_are_printed_or_written(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: Format, begins: str
+) -> None:
+    report([run], format_=kind)
+    printed = capsys.readouterr().out
+    assert printed.startswith(begins)
+    path = tmp_path / f"report.{kind}"
+    report([run], format_=kind, output=path)
+    assert path.read_text() == printed
+    assert capsys.readouterr().out == f"{kind}: {path}\n"
+
+
+def test_gates_end_with_1_after_everything_was_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    with pytest.raises(SystemExit) as ended:
+        report([run], format_=Format.json, output=path, fail_if=["forgetting(general.bpb, none) > 0.1"], fail_unless=[])
+    assert ended.value.code == 1
+    told = capsys.readouterr()
+    assert "\nFAIL  --fail-if 'forgetting(general.bpb, none) > 0.1'  none: 0.4" in told.out
+    assert told.err == "harness: 1 of 1 gates failed: forgetting(general.bpb, none) > 0.1\n"
+    assert json.loads(path.read_text())["schema"] == 1
+
+
+def test_gates_that_hold_end_with_0_and_several_may_stand(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gates = ["forgetting(general.bpb) < 0.5", "adaptation(domain.bpb) > 0.1"]
+    report([run], format_=Format.csv, fail_unless=gates, fail_if=["forgetting(general.bpb) > 0.5"])
+    told = capsys.readouterr()
+    assert [line[:4] for line in told.err.splitlines()] == ["pass"] * 3
+    assert "pass" not in told.out
+
+
+def test_a_gate_that_is_none_is_refused_before_anything_is_written(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    with pytest.raises(InputError, match="names no unit"):
+        report([run], format_=Format.md, output=path, fail_unless=["forgetting(general) < 0.02"])
+    assert not path.exists()
+
+
+def test_a_folder_is_no_file(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; give --output a file, as in .*report\.md"):
+        report([run], format_=Format.md, output=tmp_path)
