@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,21 @@ class Parts:
         return Parts(self.item * square, self.seed * square, self.crossed * square, self.freedoms)
 
     def joint(self) -> tuple[float, float]:
-        """Standard error and degrees of freedom: Var = item + seed - crossed, and no less than either layer alone."""
-        layers = [self.item, self.seed]
-        return math.sqrt(max(*layers, sum(layers) - self.crossed)), satterthwaite(layers, self.freedoms)
+        """Standard error and degrees of freedom: Var = item + seed - crossed, and no less than either layer alone.
+
+        The freedom is Satterthwaite's with the seeds' variance at its upper limit: of three trainings that lie together by
+        luck the variance comes out small, and would then be believed with the freedom of hundreds of items.
+        """
+        error = math.sqrt(max(self.item, self.seed, self.item + self.seed - self.crossed))
+        return error, satterthwaite([self.item, upper(self.seed, self.freedoms[1])], self.freedoms)
+
+
+SURE = 0.8
+
+
+def upper(variance: float, freedom: float) -> float:
+    """One-sided 80 % upper limit of a variance that was estimated with so many degrees of freedom (chi-square)."""
+    return variance if math.isinf(freedom) else variance * freedom / float(special.chdtri(freedom, SURE))
 
 
 def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from scipy import special
 
-from harness.layers import Parts
+from scipy import special
+
+from harness.layers import Parts, upper
 from harness.statistics import Estimate, answer
 
 POWER = 0.8
-SURE = 0.8
-"""Share of pilots whose variance lies below the limit that is planned for."""
 MOST = 1000
 """No more than so many times the items; nobody has more."""
 SEEDS = 100
@@ -67,12 +67,9 @@ def needed(estimate: Estimate, margin: float) -> Needed | None:
 
 
 def _planned(estimate: Estimate) -> Parts:
-    """The layers at their upper limits: variance * df / chi2(1 - SURE, df)."""
+    """The layers at their upper limits."""
     found = estimate.parts or Parts(estimate.error**2, 0.0, 0.0, (estimate.freedom, math.inf))
-    item, seed = (
-        variance * (1.0 if math.isinf(df) else df / float(special.chdtri(df, SURE)))
-        for variance, df in zip((found.item, found.seed), found.freedoms, strict=True)
-    )
+    item, seed = (upper(*layer) for layer in zip((found.item, found.seed), found.freedoms, strict=True))
     return replace(found, item=item, seed=seed, crossed=min(found.crossed, item, seed))
 
 

@@ -77,7 +77,7 @@ class Cells:
     values      (S, n) numerators: what changed in each item, a row a seed
     weights     (n,) denominators: 1 for questions, bytes for documents
     clusters    (n,) equal numbers for items that are not independent
-    smallest    standard error that is believed at least (see `smallest_error`)
+    smallest    standard error that is believed at least where no two items changed (see `smallest_error`)
     """
 
     values: Floats
@@ -178,6 +178,8 @@ def _crossed(cells: Sequence[Cells]) -> float:
 def _over_items(cell: Cells) -> Estimate:
     """The item layer of a task: its seeds averaged item by item first."""
     found = ratio(cell.values.mean(axis=0), cell.weights, cell.clusters)
+    if np.count_nonzero(cell.values.any(axis=0)) > 1:
+        return found
     return replace(found, error=max(found.error, cell.smallest))
 
 
