@@ -14,7 +14,7 @@ from harness.withheld import keyed, secret, withheld
 
 PROMPT, OPTION = 2000, 300  # characters that are stored
 VALIDATION = 0.2
-"""Share of the clusters that may be chosen on, in a task without a validation set of its own."""
+"""Share of the clusters that may be chosen on: of texts, and of tasks without a validation set of their own."""
 HASHES = ("document_hash", "prompt_hash", "target_hash")
 Row = dict[str, Any]
 
@@ -182,8 +182,9 @@ class Scored:
 def place(rows: list[Row], leaves: Iterable[Any]) -> None:
     """Say of a task's rows which split they belong to and of how many items they are; `leaves` are lm-eval's task objects."""
     leaves = list(leaves)
+    text = all(leaf.OUTPUT_TYPE == "loglikelihood_rolling" for leaf in leaves)  # the axes that arms are chosen by
     own = all(leaf.has_validation_docs() and leaf.has_test_docs() for leaf in leaves)  # then what is scored is all test
-    validation = set() if own else chosen_on(row["cluster"] for row in rows)
+    validation = set() if own and not text else chosen_on(row["cluster"] for row in rows)
     pool = sum(len(leaf.eval_docs) for leaf in leaves)
     for row in rows:
         row |= {"split": "validation" if row["cluster"] in validation else "test", "pool": pool}

@@ -50,7 +50,7 @@ def marks(study: Study) -> dict[str, Mark]:
     for i, arm in enumerate(arm for arm in typed if arm != control):
         symbol, path = shapes[i % len(shapes)]
         look[arm] = Mark(HUES[i % len(HUES)], symbol, path, DASHES[i // len(HUES) % len(DASHES)])
-    found |= {arm: look[settings.get(arm, arm)] for arm in study.record.plan["arms"]}
+    found |= look | {arm: look[settings.get(arm, arm)] for arm in study.record.plan["arms"]}
     return found
 
 

@@ -68,6 +68,7 @@ def render(study: Study) -> str:
             facts=facts(study),
             sections=[module.section(study) for module in sections(study)],
             marks=figure.marks(study),
+            legend=study.arms,
             style=Markup((TEMPLATE / "page.css").read_text(encoding="utf-8")),
             scripts=[Markup(script) for script in scripts],
             policy=policy(scripts),

@@ -154,8 +154,8 @@ def test_a_fifth_of_the_clusters_may_be_chosen_by() -> None:
 class Leaf:
     """What `place` asks of lm-eval's task objects."""
 
-    def __init__(self, validation: bool, test: bool) -> None:
-        self.eval_docs = range(100)
+    def __init__(self, validation: bool, test: bool, kind: str = "multiple_choice") -> None:
+        self.eval_docs, self.OUTPUT_TYPE = range(100), kind
         self.has_validation_docs, self.has_test_docs = lambda: validation, lambda: test
 
 
@@ -167,6 +167,14 @@ def test_a_task_with_a_validation_set_of_its_own_is_not_split(validation: bool, 
     place(rows, [Leaf(validation, test)])
     assert {row["split"] for row in rows} == split
     assert {row["pool"] for row in rows} == {100}
+
+
+def test_a_text_is_split_even_where_it_has_a_validation_set_which_nobody_scores() -> None:
+    from harness.score_rows import place
+
+    rows: list[dict[str, Any]] = [{"cluster": str(i)} for i in range(100)]
+    place(rows, [Leaf(True, True, "loglikelihood_rolling")])
+    assert {row["split"] for row in rows} == {"test", "validation"}
 
 
 @pytest.mark.parametrize("value", [37.5, -0.2])
