@@ -2,10 +2,10 @@
 
 from harness import flags, sensitive
 from harness import forgetting as fg
-from harness.claims import Claim, Relation, claims, learned, primary
+from harness.claims import OWN, Claim, Relation, claims, learned, primary
 from harness.record import Result
 from harness.unfinished import unfinished
-from reports import elsewhere, words
+from reports import elsewhere, old_text, words
 
 FEW_ITEMS = 300
 CEILING = {"keep": "what is lost there changes no answer at first, and is seen late", "gain": "there is nothing left to learn"}
@@ -30,7 +30,7 @@ def warnings(study: fg.Study) -> list[str]:
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
             "Three seeds or more are needed for a claim about a strategy."
         )
-    parts = (_begun, _chosen, _seen, _best, _skipped, _halved, _unfinished, _weak)
+    parts = (_begun, _chosen, _seen, _best, _skipped, _halved, _unfinished, _uncurved, old_text.warning, _weak)
     return found + [line for part in parts for line in part(study)]
 
 
@@ -78,7 +78,8 @@ def _said(claim: Claim | None) -> str:
     """What the page claims of an arm, in short."""
     if claim is None:
         return "nothing"
-    return f"{claim.answer}, {STANDINGS[claim.relation]}"
+    own = f", at its own adaptation {claim.at[OWN]}" if OWN in claim.at else ""
+    return f"{claim.answer}, {STANDINGS[claim.relation]}{own}"
 
 
 def _best(study: fg.Study) -> list[str]:
@@ -140,6 +141,17 @@ def _unfinished(study: fg.Study) -> list[str]:
     if not left.base:
         lines.append("The base has not been scored; without it nothing can be compared.")
     return lines
+
+
+def _uncurved(study: fg.Study) -> list[str]:
+    """Controls whose weights could not be scored in between."""
+    found = {trial: Result(trial.folder / "curve", trial.arm, trial.seed).facts for trial in study.done}
+    return [
+        f"{_name(trial)}: between the base and this control nothing was scored, so no arm is compared with it at equal "
+        f"adaptation: {sensitive.error(study, facts['error'])}; the same command tries it again."
+        for trial, facts in found.items()
+        if facts.get("status") == "failed"
+    ]
 
 
 def _name(trial: Result) -> str:

@@ -1,20 +1,16 @@
 """What was forgotten, and is it real? One sentence an arm, then what would make the sentences wrong."""
 
 from harness import forgetting as fg
-from harness.claims import Claim, Relation, claims, primary
+from harness import power
+from harness.claims import Claim, claims, primary
 from harness.statistics import Estimate
-from reports import elsewhere, words
+from reports import elsewhere, old_text, words
 from reports.arms import about
 from reports.cautions import STANDINGS, warnings
 from reports.section import Finding, Findings, Section, Text, Tone, Warnings
+from reports.standing import at_end, at_own, keeps_most
 
 TONES: dict[str, Tone] = {"forgotten": "bad", "not forgotten": "good", "not enough evidence": "quiet"}
-RELATIONS: dict[Relation, str] = {
-    "better": "better than the control at this point",
-    "worse": "worse than the control at this point",
-    "trades": "a trade, which is not ranked",
-    "same": "no different from the control",
-}
 
 
 def section(study: fg.Study) -> Section:
@@ -57,41 +53,45 @@ def summary(study: fg.Study, found: dict[str, Claim]) -> str:
         return "The control has not been scored, so the arms stand against the base alone."
     control = found[study.control]
     sentence = f"Plain training ({study.control}) {_kept(study, control, keep)}."
-    others = [claim for arm, claim in found.items() if arm != study.control]
-    return f"{sentence} {_tally(others)}" if others else sentence
+    others = [found[arm] for arm in study.competitors if arm in found]
+    return f"{sentence} {keeps_most(others)}" if others else sentence
 
 
-KINDS: dict[Relation, tuple[str, str]] = {
-    "better": ("keeps more or learns more, with no less of the other", "keep more or learn more, with no less of the other"),
-    "trades": ("trades one for the other", "trade one for the other"),
-    "same": ("does what the control does", "do what the control does"),
-    "worse": ("keeps less or learns less, with no more of the other", "keep less or learn less, with no more of the other"),
-    "unsettled": ("cannot be placed on this evidence", "cannot be placed on this evidence"),
-}
-"""What is said of one arm, and of several."""
-
-
-def _tally(others: list[Claim]) -> str:
-    """Every other arm by name, those that stand alike together."""
-    alike = [(said, [claim.arm for claim in others if claim.relation == kind]) for kind, said in KINDS.items()]
-    parts = [f"{words.listing(arms)} {said[len(arms) > 1]}" for said, arms in alike if arms]
-    return f"Against it, {'; '.join(parts)}."
-
-
-def _forgets(claim: Claim, keep: fg.Reading) -> str:
+def _forgets(claim: Claim, keep: fg.Reading, margin: float) -> str:
     value, unit = words.amount(claim.forgetting.value, keep.kind), words.UNIT[keep.kind]
     where = "of unrehearsed text" if keep.kind == "text" else "on unrehearsed tasks"
-    interval = f"(95 % interval {words.between(claim.forgetting, keep.kind)})"
+    interval = f"({words.interval(claim.forgetting, keep.kind)})"
     if claim.answer == "forgotten":
         return f"forgets {value} {unit} {where} {interval}"
     if claim.answer == "not forgotten":
         return f"forgets nothing that matters {where}: {value} {unit} {interval}"
-    return f"gives not enough evidence on forgetting {where}: {value} {unit} {interval}"
+    enough = _needed(claim.forgetting, keep, margin)
+    return f"gives not enough evidence on forgetting {where}: {value} {unit} {interval}; {enough}"
+
+
+def _needed(found: Estimate, keep: fg.Reading, margin: float) -> str:
+    """What would be enough for an answer, at a change of twice the margin in four runs of five."""
+    need, noun = power.needed(found, margin), "document" if keep.kind == "text" else "question"
+    assert need, "there is no answer yet"
+    if need.reason:
+        return need.reason
+    if need.together:
+        return f"{_more(need.together[0], found, noun)} under {need.together[1]} seeds would be enough"
+    parts = [_more(need.items, found, noun)] if need.items else []
+    parts += [f"{need.seeds} seeds"] if need.seeds else []
+    return f"{' or '.join(parts)} would be enough"
+
+
+def _more(items: int, found: Estimate, noun: str) -> str:
+    """`about 1,200 more documents`: two digits, rounded up."""
+    lacking = max(items - found.n, 1)
+    unit = 10 ** max(0, len(str(lacking)) - 2)
+    return f"about {words.several(-(-lacking // unit) * unit, f'more {noun}')}"
 
 
 def _kept(study: fg.Study, claim: Claim, keep: fg.Reading) -> str:
     """What is claimed, and the accuracies that stand with it in their own unit."""
-    claimed, lost = _forgets(claim, keep), study.figure(fg.LOST, claim.arm)
+    claimed, lost = _forgets(claim, keep, study.margin(keep.kind)), study.figure(fg.LOST, claim.arm)
     if not lost or keep == fg.LOST:
         return claimed
     joint = " and " if claim.answer == "forgotten" else "; it "
@@ -117,13 +117,17 @@ def finding(study: fg.Study, claim: Claim) -> Finding:
     """An arm's sentence: kept and learned, text and tasks; below it what was rehearsed, which proves less."""
     keep = primary(study)
     assert keep
+    if claim.arm == fg.OLD_TEXT:
+        tag, line = "the control of old text", f"{old_text.sentence(study, claim.forgetting, keep)}."
+        return Finding(claim.arm, claim.answer, TONES[claim.answer], tag, line, tuple(beside(study, claim.arm)))
     subject = "This checkpoint" if claim.forgetting.seeds == 1 else "This strategy"
     sentence = f"{subject} {_kept(study, claim, keep)}"
     if learning := _learned(study, claim.arm):
         sentence += f"; it {learning}"
     sentence += "."
     if study.control and claim.arm != study.control:
-        sentence += f" {standing(claim)}{_reservations(study, claim.arm)}"
+        compared = " ".join(filter(None, (at_end(claim), at_own(study, claim))))
+        sentence += f" {compared}{_reservations(study, claim.arm)}"
     tag = "the control" if claim.arm == study.control else STANDINGS[claim.relation] if study.control else "against the base"
     return Finding(claim.arm, claim.answer, TONES[claim.answer], tag, sentence, tuple(beside(study, claim.arm)))
 
@@ -135,19 +139,6 @@ def _reservations(study: fg.Study, arm: str) -> str:
     if wanted:
         lacks += f"{'were' if len(wanted) > 1 else 'was'} not trained, so what makes the difference stays open."
     return lacks + (" It is experimental: checked against its formula alone." if about(study, arm).get("experimental") else "")
-
-
-def standing(claim: Claim) -> str:
-    """How the arm stands to the control, on both axes."""
-    keeps, learns = claim.keeps, claim.learns
-    if keeps == learns == "unclear":
-        return "Neither what it keeps nor what it learns can be told apart from the control."
-    if keeps == "unclear":
-        return f"Against the control it learns {learns}; whether it keeps more or less is not settled."
-    if learns == "unclear":
-        return f"Against the control it keeps {keeps}; whether it learns more or less is not settled."
-    joint = "but" if claim.relation == "trades" else "and"
-    return f"Against the control it keeps {keeps} {joint} learns {learns}: {RELATIONS[claim.relation]}."
 
 
 def beside(study: fg.Study, arm: str) -> list[str]:
@@ -177,7 +168,8 @@ def rule(study: fg.Study) -> str:
     layers = "items and training seeds" if max(len(study.seeds(a, keep)) for a in study.arms) > 1 else "items only"
     where = "unrehearsed text" if keep.kind == "text" else "unrehearsed tasks"
     against = (
-        "comparisons with the control are paired by item and corrected for the number of arms."
+        "comparisons with the control are paired by item and corrected together (Holm), over all arms and wherever they are "
+        f"compared. {curve(study)}"
         if study.control
         else "differences to the base are paired by item."
     )
@@ -186,3 +178,15 @@ def rule(study: fg.Study) -> str:
         f"Forgotten: the 95 % interval lies above 0. Not forgotten: the one-sided 95 % bound lies below {margin}, "
         f"a margin set before the run. Otherwise there is not enough evidence. Intervals contain {layers}; {against}"
     )
+
+
+def curve(study: fg.Study) -> str:
+    """What arms are compared with at equal adaptation, or why they are not."""
+    if any(study.curve(seed) for seed in study.record.plan["seeds"]):
+        return (
+            "At what it learned, an arm stands beside the control's weights interpolated with the base's, which costs no "
+            "training: eleven points, linear between two, nothing beyond the last."
+        )
+    if not (study.record.plan.get("options") or {}).get("curve"):
+        return "Without the control interpolated with the base (--curve scores it) no arm is compared at what it learned."
+    return "The control interpolated with the base has not been scored, so no arm is compared at what it learned."

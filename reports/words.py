@@ -59,6 +59,22 @@ def between(found: Estimate, kind: Kind, signed: bool = False) -> str:
     return f"{amount(found.low, kind, signed)} to {amount(found.high, kind, signed)}"
 
 
+def interval(found: Estimate, kind: Kind) -> str:
+    """The same with what it contains: `95 % interval 0.024 to 0.038, items and seeds`."""
+    return f"95 % interval {between(found, kind)}, {found.layers}"
+
+
+def percent(share: Estimate) -> str:
+    """A share: 25 %."""
+    return f"{fixed(100 * share.value, 0)} %"
+
+
+def percents(share: Estimate) -> str:
+    """Its interval, and what that contains."""
+    low, high = (fixed(100 * value, 0) for value in share.interval())
+    return f"95 % interval {low} to {high} %, {share.layers}"
+
+
 def number(text: str) -> float | None:
     """What words are sorted by: the number that they begin with, a prefix beside it included; None where there is none."""
     found = NUMBER.match(text)

@@ -27,7 +27,7 @@ def fabricate() -> Any:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, fabricate: Any) -> Path:
     """A finished run with three seeds."""
-    return fabricate.run_folder(tmp_path_factory.mktemp("runs") / "finished")
+    return fabricate.run_folder(tmp_path_factory.mktemp("runs") / "finished", fabricate.Recipe(curve=True))
 
 
 @pytest.fixture(scope="session")

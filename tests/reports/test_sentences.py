@@ -9,7 +9,7 @@ import pytest
 from harness import record
 from harness.claims import claims
 from harness.forgetting import LOST, LOST_REHEARSED, Study
-from reports import arms, cautions, page, provenance, tasks, tradeoff, verdict, words
+from reports import arms, cautions, page, provenance, standing, tasks, tradeoff, verdict, words
 from reports.section import Cell, Code
 
 
@@ -199,7 +199,7 @@ def test_an_arms_sentence_names_the_controls_that_it_lacks(
     study = made(tmp_path, fabricate, seeds=(0, 1), plan={"trainings": trained(fabricate, "kl", **facts)})
     found = claims(study)
     said = verdict.finding(study, found["kl"]).sentence
-    assert said.endswith(f"{verdict.standing(found['kl'])}{expected}")
+    assert said.endswith(f"{standing.at_end(found['kl'])}{expected}")
     assert verdict.finding(study, found["none"]).sentence.count("control") == 0
     rows = provenance.arm_table(study.record.plan).rows
     assert ("kl (experimental)" in {row[0] for row in rows}) is bool(facts.get("experimental"))
