@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 
 from scipy import special
 
-from scipy import special
-
 from harness.layers import Parts, upper
 from harness.statistics import Estimate, answer
 
