@@ -123,14 +123,14 @@ class Matrix:
 
     def _performance(self, stage: int, text: Text, arm: str, seed: int) -> float:
         """Minus bits per byte of the model after a stage: as the base of the next run, or as an arm of its own."""
-        last = stage == len(self.records)
-        if not last and (sample := self.known[stage].get(text.documents)):
+        if stage < len(self.records) and (sample := self.known[stage].get(text.documents)):
             return -float(sample.before.sum() / sample.weights.sum())
         sample = self.known[stage - 1].get(text.documents) if stage else None
-        trial = (arm, seed) if last else (self.path[stage - 1].name, self.path[stage - 1].seed or 0) if stage else None
-        if sample is None or trial not in sample.after:
+        if sample is None:
             return np.nan
-        return -float(sample.after[trial].sum() / sample.weights.sum())
+        handed = self.path[stage - 1] if stage < len(self.records) else None
+        after = sample.after.get((handed.name, handed.seed or 0) if handed else (arm, seed))
+        return np.nan if after is None else -float(after.sum() / sample.weights.sum())
 
     def missing(self) -> Iterator[str]:
         """What must have been scored for the cells that are empty."""

@@ -15,7 +15,9 @@ from harness.statistics import Estimate
 
 UNITS: dict[Kind, tuple[str, float]] = {"text": ("bpb", 1.0), "accuracy": ("points", 100.0), "answer": ("bits", 1.0)}
 """What figures are told in, and how many of these what is stored makes: a share of 1 is 100 points."""
-PERCENT = ("percent", 100.0)
+SHARES = {"retention": ("percent", 100.0), "avoided": ("percent", 100.0)}
+"""Measures that are shares of something."""
+Row = dict[str, Any]
 KEPT = (fg.FORGETTING, fg.REHEARSED, fg.LOST, fg.LOST_REHEARSED)
 GAINED = (fg.ADAPTATION, fg.LEARNED, fg.ANSWERS)
 WHOLE = {"keep": "general", "gain": "domain"}
@@ -31,16 +33,16 @@ class Scope:
     reading: fg.Reading
 
 
-def figures(study: fg.Study) -> Iterator[dict[str, Any]]:
+def figures(study: fg.Study) -> Iterator[Row]:
     """The rows of the frame `figures`."""
     for arm in study.arms:
         for scope in (scope for reading in (*KEPT, *GAINED) for scope in scopes(study, reading)):
             yield from _of(study, arm, scope)
         for scope in (Scope(WHOLE[reading.measures], "", reading) for reading in (*KEPT, *GAINED) if study.control):
-            yield from _row(study, arm, _measure(scope), "control", scope, study.against_control(scope.reading, arm))
+            yield from _row(study, arm, (_measure(scope), "control"), scope, study.against_control(scope.reading, arm))
         if study.control:
             whole = Scope("general", "", fg.FORGETTING)
-            yield from _row(study, arm, "avoided", "control", whole, study.recovered(arm), PERCENT)
+            yield from _row(study, arm, ("avoided", "control"), whole, study.recovered(arm))
 
 
 def scopes(study: fg.Study, reading: fg.Reading) -> list[Scope]:
@@ -52,28 +54,22 @@ def scopes(study: fg.Study, reading: fg.Reading) -> list[Scope]:
     return [*whole, *by_suite, *(Scope("task", name, replace(reading, task=name)) for name in names)]
 
 
-def _of(study: fg.Study, arm: str, scope: Scope) -> Iterator[dict[str, Any]]:
+def _of(study: fg.Study, arm: str, scope: Scope) -> Iterator[Row]:
     """What an arm lost or learned there; of accuracies to keep also what is left of them."""
-    yield from _row(study, arm, _measure(scope), "base", scope, study.figure(scope.reading, arm))
+    yield from _row(study, arm, (_measure(scope), "base"), scope, study.figure(scope.reading, arm))
     if scope.reading.measures == "keep" and scope.reading.kind == "accuracy":
-        yield from _row(study, arm, "retention", "base", scope, study.retention(arm, scope.reading), PERCENT)
+        yield from _row(study, arm, ("retention", "base"), scope, study.retention(arm, scope.reading))
 
 
 def _measure(scope: Scope) -> str:
     return "forgetting" if scope.reading.measures == "keep" else "adaptation"
 
 
-def _row(
-    study: fg.Study,
-    arm: str,
-    measure: str,
-    against: str,
-    scope: Scope,
-    found: Estimate | None,
-    told: tuple[str, float] = ("", 1),
-) -> Iterator[dict[str, Any]]:
+def _row(study: fg.Study, arm: str, measured: tuple[str, str], scope: Scope, found: Estimate | None) -> Iterator[Row]:
+    """The row of a figure; `measured`: what, and against what."""
     if found is not None:
-        unit, factor = told if told[0] else UNITS[scope.reading.kind]
+        measure, against = measured
+        unit, factor = SHARES.get(measure) or UNITS[scope.reading.kind]
         whose = {"arm": arm, "role": role(study, arm), "measure": measure, "against": against}
         where = {"scope": scope.kind, "name": scope.name, "source": scope.reading.source or ""}
         scaled = found.times(factor)

@@ -78,7 +78,7 @@ class Frames:
 
     def __repr__(self) -> str:
         lines = [f"{name:<11} {', '.join(FRAMES[name].columns)}" for name in FRAMES]
-        said = [f"{row.arm}: {row.answer}" for row in self.claims.itertuples()]
+        said = [f"{arm}: {answer}" for arm, answer in zip(self.claims["arm"], self.claims["answer"], strict=True)]
         return "\n".join([f"{self.name}; {unfinished(self.study).said}", *said, "frames:", *(f"  {line}" for line in lines)])
 
     @property

@@ -168,9 +168,9 @@ def _verdict(gate: Gate, frames: Frames, arm: str) -> Verdict:
     if wanting:
         return Verdict(gate, arm, False, f"not finished ({', '.join(wanting)}), and what is not measured does not pass")
     found = _rows(gate, frames.figures, arm)
-    if not len(found):
+    if not found:
         return Verdict(gate, arm, False, f"nothing measures it: no task was scored, or the base is at chance in {gate.scope}")
-    row: dict[str, Any] = found.iloc[0].to_dict()
+    row = found[0]
     column, called = gate.column
     if pd.isna(row[column]):
         return Verdict(gate, arm, False, f"{_value(row)}: a single cluster gives no interval")
@@ -181,14 +181,14 @@ def _verdict(gate: Gate, frames: Frames, arm: str) -> Verdict:
     return Verdict(gate, arm, shown == gate.unless, why)
 
 
-def _rows(gate: Gate, figures: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """The figure that is meant: of a suite or task what was not rehearsed, before what was."""
-    rows = figures[(figures["arm"] == arm) & (figures["measure"] == gate.measure) & (figures["unit"] == gate.unit)]
-    rows = rows[rows["against"] == "base"]
-    if gate.scope in WHOLE.values():
-        return rows[(rows["scope"] == gate.scope) & (rows["source"] != "same")]
-    rows = rows[rows["name"] == gate.scope]
-    return rows.sort_values(["scope", "source"], key=lambda column: column.isin(["task", "same"]))
+def _rows(gate: Gate, figures: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
+    """The figure that is meant, first: of a suite before a task of its name, of what was not rehearsed before what was."""
+    wanted = {"arm": arm, "measure": gate.measure, "unit": gate.unit, "against": "base"}
+    wanted |= {"scope": gate.scope} if gate.scope in WHOLE.values() else {"name": gate.scope}
+    found: Any = figures[(figures[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    rows: list[dict[str, Any]] = found.to_dict("records")
+    whole = [row for row in rows if row["scope"] not in WHOLE.values() or row["source"] != "same"]
+    return sorted(whole, key=lambda row: (row["scope"] == "task", row["source"] == "same"))
 
 
 def _value(row: dict[str, Any]) -> str:

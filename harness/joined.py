@@ -130,7 +130,7 @@ def _of_texts(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]
     for role in dict.fromkeys([*first, *second]):
         here, there = first.get(role), second.get(role)
         if here is None or there is None:
-            yield f"one has {role} text, {(here or there)['name']}, and the other has none"
+            yield f"one has {role} text, {(here or there or {})['name']}, and the other has none"
         elif here["key"] != there["key"]:
             same = "of one name, with other contents or splits, " if here["name"] == there["name"] else ""
             yield f"their {role} text differs: {same}{_text(here)} and {_text(there)}"

@@ -1,5 +1,7 @@
 """Which numbers can I take with me? The page's own data as CSV and JSON, where the items lie, and how to cite this."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from harness import __version__
@@ -43,7 +45,7 @@ def rounded(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**numbers.map(lambda value: float(f"{value:.{DIGITS}g}")))  # pyright: ignore[reportArgumentType]
 
 
-def answer(study: fg.Study, found: dict[str, object]) -> str:
+def answer(study: fg.Study, found: Mapping[str, pd.DataFrame]) -> str:
     """What is here, and what lies elsewhere."""
     items = sum(len(sample.items) for sample in study.samples.values())
     trials = len(study.done)

@@ -1,5 +1,7 @@
 """What is left of every stage after the last one? Runs that follow each other: the matrix of stages, and what it says."""
 
+import numpy as np
+
 from harness import forgetting as fg
 from harness.chained import MEASURES, Matrix
 from harness.statistics import Estimate
@@ -86,7 +88,7 @@ def _cell(found: Estimate | None) -> Cell | str:
 def matrix_table(matrix: Matrix, arm: str) -> Table:
     """R of an arm: after which stage, on whose text; the mean over its seeds."""
     stages = [matrix.stages(arm, seed).scores for seed in matrix.last[arm]]
-    mean = sum(stages) / len(stages)
+    mean = np.mean(stages, axis=0)
     rows = tuple(
         ("the base" if stage == 0 else f"after stage {stage}", *(words.amount(float(value), "text") for value in line))
         for stage, line in enumerate(mean)

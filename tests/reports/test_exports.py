@@ -18,6 +18,7 @@ from harness.errors import RecordError
 from harness.forgetting import FORGETTING, LOST, Study
 from harness.frames import SMALL, Frames
 from reports import copy, exports, markdown, page
+from reports.section import Copy
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_figures_are_those_of_the_study_in_their_units(made: Frames) -> None:
     for reading, unit, factor in ((FORGETTING, "bpb", 1), (LOST, "points", 100)):
         found = made.study.figure(reading, "kl")
         assert found is not None
-        row = figures.loc[("kl", "forgetting", "general", "", "other", unit)]
+        row: Any = figures.loc[("kl", "forgetting", "general", "", "other", unit)]
         assert [row["value"], row["low"], row["high"]] == pytest.approx([factor * x for x in (found.value, *found.interval())])
         assert [row["lower"], row["upper"]] == pytest.approx([factor * x for x in found.interval(0.9)])
         assert (row["layers"], row["seeds"], row["n"], row["clusters"]) == ("items and seeds", 3, found.n, found.clusters)
@@ -62,7 +63,7 @@ def test_a_figure_can_be_computed_from_the_items(made: Frames) -> None:
         (items["arm"] == "kl") & (items["measures"] == "keep") & (items["source"] == "other") & (items["unit"] == "bits")
     ]
     rows = rows.assign(change=rows["after"] - rows["before"])
-    sums = rows.groupby(["seed", "task"])[["change", "weight"]].sum()
+    sums: Any = rows.groupby(["seed", "task"])[["change", "weight"]].sum()
     figure = made.study.figure(FORGETTING, "kl")
     assert figure is not None
     assert (sums["change"] / sums["weight"]).mean() == pytest.approx(figure.value)
@@ -212,7 +213,7 @@ def test_a_run_that_was_tampered_with_is_named(tmp_path: Path, fabricate: Any, d
 
 def test_the_page_holds_its_own_data(made: Frames) -> None:
     section = copy.section(made.study)
-    blocks = {block.name: block.text for block in section.blocks if block.kind == "copy"}
+    blocks = {block.name: block.text for block in section.blocks if isinstance(block, Copy)}
     assert list(blocks) == ["claims.csv", "figures.csv", "tasks.csv", "prices.csv", "run.json"]
     assert len(pd.read_csv(io.StringIO(blocks["figures.csv"]))) == len(made.figures)
     assert json.loads(blocks["run.json"])["frames"]["claims"][0]["arm"] == "none"
