@@ -1,7 +1,8 @@
-"""The parts of the README that are made from the code: `python tests/readme.py` renews them, a test compares them."""
+"""The parts of README and docs/data.md that the code makes: `python tests/readme.py` renews them, a test compares them."""
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +75,29 @@ def keys() -> str:
     return "\n".join(rows)
 
 
-def renewed(text: str) -> str:
-    """The README with these parts as they are now."""
-    for name, part in parts().items():
+def frames() -> dict[str, str]:
+    """The parts of docs/data.md."""
+    from harness.columns import FRAMES
+
+    kinds = {"str": "text", "float64": "number", "Int64": "whole number", "boolean": "true or false"}
+    found: list[str] = []
+    for name, frame in FRAMES.items():
+        found += [f"### {name}", "", f"A row: {frame.row}.", "", "| column | type | what it says |", "|---|---|---|"]
+        found += [f"| `{column}` | {kinds[kind]} | {about} |" for column, (kind, about) in frame.columns.items()]
+        found.append("")
+    return {"frames": "\n".join(found).rstrip()}
+
+
+def renewed(text: str, made: Callable[[], dict[str, str]] = parts) -> str:
+    """The README, or another page, with these parts as they are now."""
+    for name, part in made().items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        assert re.search(pattern, text, re.DOTALL), f"the README has no place for {name}"
+        assert re.search(pattern, text, re.DOTALL), f"the page has no place for {name}"
         text = re.sub(pattern, lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text, flags=re.DOTALL)
     return text
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(renewed(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page, made in (("README.md", parts), ("docs/data.md", frames)):
+        path = ROOT / page
+        path.write_text(renewed(path.read_text(encoding="utf-8"), made), encoding="utf-8")

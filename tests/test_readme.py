@@ -22,7 +22,10 @@ def module(path: Path) -> Any:
 
 
 def test_made_parts_are_as_the_code_makes_them() -> None:
-    assert module(ROOT / "tests" / "readme.py").renewed(README) == README, "run: python tests/readme.py"
+    made = module(ROOT / "tests" / "readme.py")
+    assert made.renewed(README) == README, "run: python tests/readme.py"
+    data = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert made.renewed(data, made.frames) == data, "run: python tests/readme.py"
 
 
 def test_the_example_keeps_the_laws() -> None:
