@@ -6,7 +6,7 @@ export TOKENIZERS_PARALLELISM := false
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope
 
-.PHONY: run test slow check bench bench-train bench-score bench-prepare bench-report validate clean
+.PHONY: run test slow check bench bench-train bench-score bench-prepare bench-report validate calibrate clean
 
 run: .venv/installed
 	$(BIN)/harness run --strategies kl,ewc,replay
@@ -27,6 +27,10 @@ check: .venv/installed-test
 FOLDER ?= runs/validate
 validate: .venv/installed-test
 	$(BIN)/python benchmarks/validate.py $(FOLDER)
+
+# How often the page would be wrong, on simulated runs: docs/calibration.md; a quarter of an hour on two cores.
+calibrate: .venv/installed-test
+	$(BIN)/python benchmarks/calibrate.py docs/calibration.md
 
 bench: .venv/installed-test
 	$(BIN)/python benchmarks/command.py --run
