@@ -53,7 +53,8 @@ def choices(study: "Study") -> dict[str, Choice]:
     control, least = plan["arms"][0], plan["sweep"]["least"]
     points = {arm: _points(held, names) for arm, names in study.families.items()}
     best = max((gain for gain, _ in points.get(control, {}).values()), default=0.0)
-    return {arm: choose(points[arm], least, best) or Choice(names[0]) for arm, names in study.families.items()}
+    untold = {arm: Choice(arm if arm in names else names[0]) for arm, names in study.families.items()}
+    return {arm: choose(points[arm], least, best) or untold[arm] for arm in study.families}
 
 
 def choose(points: Mapping[str, tuple[float, float]], least: float, best: float) -> Choice | None:
@@ -75,8 +76,10 @@ def axes(held: "Study") -> "tuple[Reading, Reading] | None":
 
 def gains(held: "Study", names: Sequence[str], seed: int | None = None) -> dict[str, float]:
     """Setting -> what it learned."""
-    found = axes(held)
-    figures = {name: held.figure(found[1], name, seed) for name in names} if found else {}
+    from harness.claims import learned
+
+    gain = learned(held)
+    figures = {name: held.figure(gain, name, seed) for name in names} if gain else {}
     return {name: figure.value for name, figure in figures.items() if figure is not None}
 
 

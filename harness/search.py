@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import choosing, plugins
 from harness.arms import CONTROL, parent_arm
+from harness.claims import learned
 from harness.errors import HarnessError
 from harness.files import write_text
 from harness.forgetting import OLD_TEXT, Study
@@ -46,8 +47,8 @@ def search(asked: Settings, ready: Ready, command: str, watch: Watch) -> list[st
 def _gains(ready: Ready) -> dict[str, float]:
     """Arm -> what it learned, on validation items under the first seed, of all that is finished; empty without the control."""
     study = Study(read(ready.folder), "validation")
-    if choosing.axes(study) is None:
-        raise HarnessError("no suite has items to choose by that measure keeping and learning; add suites, as in --suites text")
+    if learned(study) is None:
+        raise HarnessError("no suite has validation items that measure learning; add suites, as in --suites text")
     gains = choosing.gains(study, [arm.name for arm in ready.plan.arms], ready.plan.seeds[0])
     if gains.get(CONTROL.name, 1.0) <= 0:
         raise HarnessError("the control learned nothing on validation items, so that no share of it can be searched for")
@@ -62,9 +63,9 @@ def _tell(found: Mapping[str, Search], gains: Mapping[str, float], watch: Watch)
         setting = each.name(each.next)
         share = gains[setting] / gains[CONTROL.name] if setting in gains else None
         each.tell(share)
-        learned = "failed" if share is None else f"learns {share:.1%} of what the control learns"
+        told = "failed" if share is None else f"learns {share:.1%} of what the control learns"
         then = f"next {each.name(each.next)}" if each.next else each.verdict
-        watch.note(f"search {arm}, training {len(each.shares)} of at most {TRAININGS}: {setting} {learned}; {then}")
+        watch.note(f"search {arm}, training {len(each.shares)} of at most {TRAININGS}: {setting} {told}; {then}")
 
 
 def _list(folder: Path, found: Mapping[str, Search], gains: Mapping[str, float]) -> None:

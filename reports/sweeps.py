@@ -41,10 +41,8 @@ def section(study: fg.Study) -> Section:
 def swept(study: fg.Study) -> list[str]:
     """Who keeps more than the control where both learned as much."""
     if study.swept is None:
-        asked = "sweep" in study.record.plan
-        return (
-            ["The sweep has no frontier: the control learned nothing on validation items, or is not finished."] if asked else []
-        )
+        why = "the control learned nothing on validation items or is not finished, or these items do not measure both axes"
+        return [f"The sweep has no frontier: {why}."] if "sweep" in study.record.plan else []
     found, shares = claims(study), [f"{share:.0%}" for share in LEVELS]
     told = []
     for amount in ("more", "less"):
