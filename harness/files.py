@@ -83,7 +83,8 @@ def read_json(path: Path) -> Any:
         raise RecordError(f"{path} is damaged (it holds no object); delete it and run the same command again")
     if SEAL in found and found.pop(SEAL) != digest(found):
         raise RecordError(f"{path} is not as it was written; delete it and run the same command again")
-    return found
+    # Half of a surrogate pair, which JSON can spell and no table can hold, becomes a question mark.
+    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def read_table(path: Path, weights: str | None = None, columns: Sequence[str] = ()) -> pd.DataFrame:

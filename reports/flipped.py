@@ -1,5 +1,6 @@
 """The questions whose answers flipped, with what base and arms chose: a table to search, capped, with where the rest lies."""
 
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def tables(study: fg.Study, samples: list[Sample]) -> list[Table]:
     if not total:
         return []
     picks = chosen(found)
-    rows = [row for sample in samples if picks[sample.task] for row in _rows(study, sample, picks[sample.task])]
+    by_task = [_rows(study, sample, picks[sample.task]) for sample in samples if picks[sample.task]]
+    rows = [row for place in zip_longest(*by_task) for row in place if row]  # the worst of every task first
     drawn, rest = (", drawn from every task", WHERE) if len(rows) < total else ("", "")
     caption = (
         f"{len(rows):,} of {total:,} questions that flipped in an arm's first seed{drawn}, those first whose margin fell "

@@ -74,9 +74,12 @@ def figure(study: fg.Study, found: Found) -> Figure:
         bar = {"type": "bar", "orientation": "h", "y": names, "x": [sign * value for value in values], "name": verb}
         style = {"color": [looks[arm].colour for arm in shares], "opacity": 1 if sign < 0 else 0.45}
         hover = [f"<b>{name}</b><br>{verb} {value}" for name, value in zip(names, said, strict=True)]
-        shown = {"text": said, "textposition": "auto", "hovertext": hover, "hoverinfo": "text"}
+        shown = {"text": said, "textposition": "outside", "cliponaxis": False, "hovertext": hover, "hoverinfo": "text"}
         traces.append(bar | {"marker": style} | shown)
-    x = axis("% of the questions to keep<br>← lost: right before, wrong after · gained →", ticksuffix=" %")
+    lost, gained = (max(pair[side] for pair in shares.values()) or 1.0 for side in (0, 1))
+    room = 0.16 * (lost + gained)  # for the words beside the bars
+    title = "% of the questions to keep<br>← lost: right before, wrong after · gained →"
+    x = axis(title, ticksuffix=" %", range=[-lost - room, gained + room])
     y = axis("", type="category", autorange="reversed", showgrid=False)
     rows = tuple((arm, *(Cell(f"{words.fixed(value, 2)} %", value=value) for value in pair)) for arm, pair in shares.items())
     behind = Table("Shares of the questions to keep, all tasks together, first seed", ("arm", "lost", "gained"), rows)

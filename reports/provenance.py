@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import forgetting as fg
 from reports import elsewhere, words
-from reports.section import Block, Code, Section, Table, Text
+from reports.section import Block, Cell, Code, Section, Table, Text
 
 MEASURES = (
     ("forgetting, text", "bits per byte after minus before, by document, mean over corpora with equal weights; above 0 is bad"),
@@ -19,17 +19,19 @@ MEASURES = (
     ("items", "all that were scored, or, where the plan says items test, those that nothing was chosen by"),
     ("at chance, at the ceiling", "the base less than 2 standard errors above chance, or below all right; before training"),
     ("KL(base ‖ arm)", "sum over the vocabulary of p(base) · log(p(base) / p(arm)), per predicted token of held-out text"),
-    (
-        "interval",
-        "95 %, t, paired by item, clustered where items share a source; with several seeds, seeds and items in quadrature",
-    ),
+    ("lost, gained", "share of items right before and wrong after, and the reverse; in points of the task's items"),
+    ("margin of an item", "log p of the right option less that of the best wrong one, in nats; above 0 is a right answer"),
+    ("stability gap", "highest forgetting at a milestone less the last (De Lange et al. 2023); above 0: some came back"),
+    ("interval", "95 %, t, paired by item and clustered where items share a source; with one seed it holds items alone"),
+    ("layers", "with several seeds: variance over seeds plus that over items, less what both contain, taken once"),
+    ("corrections", "Holm over every comparison with the control; Benjamini and Hochberg over tables that are exploration"),
 )
 
 
 def section(study: fg.Study) -> Section:
     """Command, plan, versions, digests, definitions."""
     plan = study.record.plan
-    created = f" on {plan['created']}" if plan.get("created") else ""
+    created = f" on {_moment(str(plan['created']))}" if plan.get("created") else ""
     trials = f"{len(study.done)} of {words.several(len(study.record.trials), 'training')}"
     answer = f"Planned{created} and run on one base with the same new text in the same order; {trials} stand here."
     blocks: list[Block] = []
@@ -39,11 +41,25 @@ def section(study: fg.Study) -> Section:
     blocks += [Text(str(note)) for note in plan.get("notes") or ()]
     if elsewhere.is_elsewhere(study):
         answer = f"Scored{created} on the same items as their base."
-        blocks += [source_table(plan), elsewhere.table(study), reading_table(study), definitions(), versions(plan)]
+        blocks += [
+            source_table(plan),
+            elsewhere.table(study),
+            reading_table(study),
+            pairing(study),
+            margins(study),
+            definitions(),
+            versions(plan),
+        ]
     else:
         blocks += [source_table(plan), budget_table(plan), arm_table(plan), digest_table(study)]
-        blocks += [reading_table(study), definitions(), versions(plan)]
+        blocks += [reading_table(study), pairing(study), margins(study), definitions(), versions(plan)]
     return Section("provenance", "How was this made, and how is it made again?", answer, tuple(blocks))
+
+
+def _moment(text: str) -> str:
+    """A moment to the minute: 2025-01-31 08:30 UTC."""
+    day, _, time = text.partition("T")
+    return f"{day} {time[:5]} UTC" if time else day
 
 
 def _spell(value: Any) -> str:
@@ -56,6 +72,11 @@ def _pairs(caption: str, head: tuple[str, str], values: Mapping[str, Any]) -> Ta
     return Table(caption, head, tuple((str(key), _spell(value)) for key, value in values.items()), words=2)
 
 
+def _digest(key: Any) -> str:
+    """What tells one content from another: the end of a key that begins with a name."""
+    return _spell(key).rpartition("-")[2][:16]
+
+
 def source_table(plan: Mapping[str, Any]) -> Table:
     """Base and texts."""
     parameters = plan["base"].get("parameters")
@@ -63,8 +84,8 @@ def source_table(plan: Mapping[str, Any]) -> Table:
     rows = [("base", _spell(plan["base"].get("name")), size, _spell(plan["base"].get("digest"))[:16])]
     for role, facts in (plan.get("sources") or {}).items():
         size = f"{words.count(facts.get('documents'))} documents, {words.count(facts.get('tokens'))} tokens"
-        rows.append((f"{role} text", _spell(facts.get("name")), size, _spell(facts.get("key"))[:16]))
-    rows += [(f"suite {name}", "", "", _spell(key)[:16]) for name, key in (plan.get("suites") or {}).items()]
+        rows.append((f"{role} text", _spell(facts.get("name")), size, _digest(facts.get("key"))))
+    rows += [(f"suite {name}", "", "", _digest(key)) for name, key in (plan.get("suites") or {}).items()]
     return Table(
         "What went in, with the first characters of its digest",
         ("what", "name", "size", "digest"),
@@ -90,10 +111,22 @@ def arm_table(plan: Mapping[str, Any]) -> Table:
     return Table(caption, ("arm", "parameters", "its controls", "lr", "updates"), rows, words=3, wide=True)
 
 
-def _arm(arm: str, parts: Any, trained: Mapping[str, Any]) -> tuple[str, ...]:
+def _arm(arm: str, parts: Any, trained: Mapping[str, Any]) -> tuple[str | Cell, ...]:
     name = f"{arm} (experimental)" if trained.get("experimental") else arm
     controls = words.listing(list(trained.get("controls") or ())) or words.NOTHING
-    return name, _spell(parts), controls, _spell(trained.get("lr")), _spell(trained.get("updates"))
+    return name, _parameters(parts), controls, _spell(trained.get("lr")), _spell(trained.get("updates"))
+
+
+def _parameters(parts: Any) -> str | Cell:
+    """`weight 0.5, direction forward`, part by part where an arm has several, and below it which code that was."""
+    if not isinstance(parts, Mapping) or not all(isinstance(given, Mapping) for given in parts.values()):
+        return _spell(parts)
+    said, codes = [], []
+    for title, given in parts.items():
+        values = ", ".join(f"{key} {_spell(value)}" for key, value in given.items() if key != "code") or "no parameters"
+        said.append(f"{str(title).partition(' ')[2] or title}: {values}" if len(parts) > 1 else values)
+        codes += [str(given["code"])] if "code" in given else []
+    return Cell("; ".join(said), under=f"code {', '.join(codes)}" if codes else "")
 
 
 def digest_table(study: fg.Study) -> Table:
@@ -111,6 +144,27 @@ def reading_table(study: fg.Study) -> Table:
             found.setdefault(how, {})[task] = None
     rows = tuple((how, ", ".join(tasks)) for how, tasks in found.items())
     return Table("How models read the tasks; packed rows were compared with plain ones first", ("rows", "tasks"), rows, words=2)
+
+
+def pairing(study: fg.Study) -> Table:
+    """The proof that items are the same before and after: how many rows of trials had the base's digests."""
+    rows = tuple(
+        (s.task, f"{len(s.items):,}", str(s.base.clusters), str(len(s.after)), Cell(f"{n:,} of {n:,}", value=n))
+        for s in study.samples.values()
+        for n in [len(s.items) * len(s.after)]
+    )
+    caption = (
+        "Pairing: rows of trials whose digests of document, prompt and right answer are those of the base's row of the same "
+        "item; a single one that is not ends the report with an error"
+    )
+    return Table(caption, ("task", "items", "clusters", "trials", "rows that match"), rows)
+
+
+def margins(study: fg.Study) -> Table:
+    """Changes that do not matter, as the plan set them."""
+    kinds: tuple[fg.Kind, ...] = ("text", "accuracy", "answer")
+    rows = tuple((words.UNIT[kind], words.amount(study.margin(kind), kind)) for kind in kinds)
+    return Table("Margins: changes that do not matter, set before the run", ("unit", "margin"), rows)
 
 
 def definitions() -> Table:

@@ -146,9 +146,10 @@ class Completed:
 
 @dataclass(frozen=True)
 class Completions:
-    """Prompts completed side by side."""
+    """Prompts completed side by side, those after the first few folded away."""
 
     prompts: tuple[Completed, ...]
+    first: int = 3
     kind: str = "completions"
 
 

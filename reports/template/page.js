@@ -14,13 +14,14 @@
 
   // What a cell is sorted by: its number, else its words; null where nothing was measured, which comes last either way.
   function key(cell) {
-    if (cell.classList.contains("number")) return "value" in cell.dataset ? Number(cell.dataset.value) : null;
+    if ("value" in cell.dataset) return Number(cell.dataset.value);
     const text = cell.textContent.trim();
     return text === "" || text === "–" ? null : text;
   }
 
   function compare(a, b) {
-    return typeof a === "number" ? a - b : collator.compare(a, b);
+    if (typeof a === typeof b) return typeof a === "number" ? a - b : collator.compare(a, b);
+    return typeof a === "number" ? -1 : 1; // numbers before words
   }
 
   function sorted(rows, column, sign) {

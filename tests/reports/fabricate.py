@@ -78,6 +78,7 @@ class Recipe:
     spread: float = 0.2  # standard deviation over documents, as a share of the effect
     milestones: tuple[float, ...] = (0.0, 0.02, 0.1, 0.4, 1.0)  # shares of the training; none: not looked at
     transient: float = 0.3  # forgetting at a tenth of the training, as a multiple of what is left at its end, on top
+    option: str = "option"
     completion: str = " Paris, and the river that runs through it is the Seine."
     curve: bool = False  # of the first arm, interpolated with the base
     validation: bool = False  # whether a fifth of the items is kept for choosing
@@ -286,7 +287,8 @@ def row(item: str, cluster: str, **more: Any) -> dict[str, Any]:
 def score_rows(recipe: Recipe, task: str, effect: Effect | None, drawn: list[int]) -> pd.DataFrame:
     """All rows of a task; `drawn`: its number, by which items are drawn, and the seed."""
     facts, items = recipe.tasks[task], np.random.default_rng(100 + drawn[0])
-    luck = np.random.default_rng([*drawn, hash(effect) % 2**32])
+    planted = tuple(value for value in vars(effect).values() if isinstance(value, float)) if effect else ()
+    luck = np.random.default_rng([*drawn, hash(planted) % 2**32])
     text = facts["metric"] == "bits_per_byte"
     rows = text_rows(recipe, facts, effect, items, luck) if text else choice_rows(recipe, task, effect, items, luck)
     return pd.DataFrame({"suite": facts["suite"], "task": task} | rows)
@@ -344,7 +346,7 @@ def choice_rows(
     return columns([f"{task}-{i}" for i in range(n)]) | {
         "cluster": [f"relation-{i % 24}" for i in range(n)],
         "prompt": [f"Question {i} of {task}: the answer is" for i in range(n)],
-        "options": lists(np.tile([f"option {o}" for o in range(options)], (n, 1))),
+        "options": lists(np.tile([f"{recipe.option} {o}" for o in range(options)], (n, 1))),
         "value": right.astype(float), "choice": choices, "answer": answers,
         "loglikelihoods": lists(nats), "option_bytes": lists(np.full((n, options), 8)),
         "option_tokens": lists(np.full((n, 1), -1)),

@@ -17,10 +17,6 @@ from harness.forgetting import LOST, Study
 from reports import flipped, page, tradeoff
 from reports.words import clean
 
-EVIL = "</script><img src=x onerror=alert(1)>"
-BIDI = "\u202egnikaerb\u202c\u2066x\u2069\x07"
-NAME = "<img src=x onerror=document.title='broken'>"
-
 
 class Elements(HTMLParser):
     """Element names and attributes of a page, and the text of its JSON blocks."""
@@ -37,39 +33,6 @@ class Elements(HTMLParser):
     def handle_data(self, data: str) -> None:
         if data.strip() and self.tags and self.tags[-1][0] == "script" and "data-figure" in self.tags[-1][1]:
             self.blocks.append(data)
-
-
-def hostile(fabricate: Any) -> Any:
-    """Bad strings wherever a string comes from elsewhere."""
-    task = f"{NAME}{{{{7*7}}}}"
-    tasks = fabricate.TASKS | {task: fabricate.TASKS["facts"] | {"about": EVIL}}
-    arm = f"kl:note={NAME.replace('<img src=x onerror=document.title=', '<img src=x onerror=').replace('=', '')}"
-    return fabricate.Recipe(
-        arms={"none": fabricate.ARMS["none"], arm: fabricate.ARMS["kl"], "low_lr": fabricate.ARMS["low_lr"]},
-        seeds=(0,),
-        tasks=tasks,
-        failed=(("low_lr", 0),),
-        error=f"{EVIL} {{{{7*7}}}} {BIDI}",
-        prompts=(f"{EVIL}{{{{7*7}}}}{BIDI}", "%{customdata}"),
-        completion=f"{EVIL}<a href='javascript:alert(1)'>{BIDI}",
-        plan={
-            "command": f"harness run --output '/tmp/{EVIL}'",
-            "base": {"name": EVIL, "digest": EVIL, "parameters": 10},
-            "suite_notes": {"world_general": EVIL},
-            "notes": [EVIL],
-            "versions": {EVIL: EVIL},
-        },
-    )
-
-
-@pytest.fixture(scope="module")
-def evil(tmp_path_factory: pytest.TempPathFactory, fabricate: Any) -> Path:
-    return page.write(fabricate.run_folder(tmp_path_factory.mktemp("runs") / "<b>evil", hostile(fabricate)))
-
-
-@pytest.fixture(scope="module")
-def finished(run: Path) -> Path:
-    return page.write(run)
 
 
 def parsed(path: Path) -> Elements:
@@ -213,61 +176,3 @@ def test_a_small_run_is_a_page_in_seconds(run: Path) -> None:
 def test_the_report_loads_no_torch() -> None:
     code = "import sys, reports.page; sys.exit(bool({'torch', 'transformers', 'lm_eval'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(page.__file__).parents[1])
-
-
-def errors(browser: Any) -> list[str]:
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-
-
-def opened(browser: Any, path: Path, scheme: str = "light") -> None:
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get(path.as_uri())
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("which", ["finished", "evil"])
-def test_opened_from_disk(browser: Any, requests: Any, request: pytest.FixtureRequest, which: str) -> None:
-    """No console error, nothing requested but the page itself, every figure drawn, no title changed by a name."""
-    path = request.getfixturevalue(which)
-    browser.get("about:blank")
-    errors(browser), requests()
-    opened(browser, path)
-    assert errors(browser) == []
-    # Chromium's own new-tab page may still be at work; it is no part of ours.
-    assert {url for url in requests() if not url.startswith(("data:", "blob:", "chrome:", "about:"))} == {path.as_uri()}
-    marks = "p.querySelectorAll('.scatterlayer .trace path, .hm image, .hm path').length"
-    drawn = browser.execute_script(f"return [...document.querySelectorAll('.plot')].map(p => {marks})")
-    assert len(drawn) >= 6
-    assert min(drawn) > 0
-    assert "broken" not in browser.title
-    assert browser.execute_script("return document.querySelectorAll(`img, a:not([href^='#'])`).length") == 0
-
-
-@pytest.mark.browser
-def test_dark_follows_the_reader(browser: Any, finished: Path) -> None:
-    colours = {}
-    for scheme in ("light", "dark"):
-        opened(browser, finished, scheme)
-        colours[scheme] = browser.execute_script(
-            "return [getComputedStyle(document.body).backgroundColor, document.querySelector('.plot')._fullLayout.font.color]"
-        )
-    assert colours["light"][0] != colours["dark"][0]
-    assert colours["light"][1] != colours["dark"][1]
-    media = {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    switched = browser.execute_async_script(
-        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => "
-        "done(document.querySelector('.plot')._fullLayout.font.color)))"
-    )
-    assert switched == colours["light"][1]
-
-
-@pytest.mark.browser
-def test_a_phone_scrolls_tables_and_not_the_page(browser: Any, finished: Path) -> None:
-    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    opened(browser, finished)
-    wide = browser.execute_script("return document.documentElement.scrollWidth")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert wide <= 390
