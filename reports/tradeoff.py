@@ -9,6 +9,7 @@ from harness.frontier import pareto
 from reports import words
 from reports.figure import BASE, axis, label, marks, plot
 from reports.labels import Points, annotations, half
+from reports.paths import Path, paths, rows, trace
 from reports.section import Cell, Figure, Figures, Section, Table, measured
 
 
@@ -39,7 +40,10 @@ OTHERWISE = (
     Panel("plane-turned", "Text kept, accuracy learned", fg.FORGETTING, fg.LEARNED, "unrehearsed text", "new tasks"),
     Panel("plane-rehearsed", "Rehearsed text, which proves less", fg.REHEARSED, fg.ADAPTATION, "rehearsed text", "new text"),
 )
-HOW = "An arm is on it if no other learns as much and forgets no more, going by the means; the bars say how sure it is."
+HOW = (
+    "An arm is on it if by the means no other learns as much and forgets no more. That alone shows none to be better than "
+    "another: bars say how sure a place is, and the verdict says what is shown against the control."
+)
 
 
 def section(study: fg.Study) -> Section:
@@ -52,24 +56,24 @@ def section(study: fg.Study) -> Section:
 
 
 def answer(study: fg.Study) -> str:
-    """Which arms no other arm beats on both axes."""
+    """Which arms are on the frontier, by the means."""
     if not study.control:
         return "Every model stands against the base, which is at (0, 0); without a control none is said to beat another."
-    told = [f"On {panel.lost} and {panel.learned}, {standing(points(study, panel))}." for panel in panels(study)]
+    told = [f"On {panel.lost} and {panel.learned}, {standing(ranked(points(study, panel)))}." for panel in panels(study)]
     return f"{' '.join(told)} {HOW}"
 
 
 def standing(found: Points) -> str:
-    """Who is on the frontier of a plane, and who is beaten."""
+    """Who is on the frontier of a plane, and who is not."""
     best = frontier(found)
-    beaten = [arm for arm in found if arm not in best]
+    inside = [arm for arm in found if arm not in best]
     if len(found) == 1:
         return f"{best[0]} is the only arm"
-    if not beaten:
-        return "no arm beats another: all are on the frontier"
-    verb = "is" if len(beaten) == 1 else "are"
+    if not inside:
+        return "all arms are on the frontier"
+    verb = "lies" if len(inside) == 1 else "lie"
     front = f"the frontier is {words.listing(best)}" if len(best) > 1 else f"{best[0]} alone is the frontier"
-    return f"{front}; {words.listing(beaten)} {verb} beaten"
+    return f"{front}, and {words.listing(inside)} {verb} inside it"
 
 
 def panels(study: fg.Study) -> list[Panel]:
@@ -84,20 +88,27 @@ def points(study: fg.Study, panel: Panel) -> Points:
     return {arm: (gain, keep) for arm, (gain, keep) in pairs.items() if gain and keep}
 
 
+def ranked(found: Points) -> Points:
+    """Without the control of old text, which learns nothing on purpose."""
+    return {arm: figures for arm, figures in found.items() if arm != fg.OLD_TEXT}
+
+
 def figure(study: fg.Study, panel: Panel) -> Figure:
-    """A plane with the base at (0, 0), cross-hairs of 95 %, seeds as small marks, and the frontier as a staircase."""
-    found = points(study, panel)
-    best = frontier(found)
-    traces = [*([staircase(found, best, panel)] if study.control else []), base()]
+    """A plane: base at (0, 0), 95 % cross-hairs, seeds as small marks, the frontier as a staircase, the control's paths."""
+    found, lines = points(study, panel), paths(study, panel.keep, panel.gain)
+    best = frontier(ranked(found))
+    traces = [staircase(found, best, panel)] if study.control else []
+    traces += [*(trace(line, panel.scales) for line in lines), base()]
     for arm in found:
         traces += [seeds(study, panel, arm), point(study, panel, arm)]
     x = axis(f"{words.UNIT[panel.gain.kind]} learned on {panel.learned}<br>adaptation: right is better →")
     y = axis(f"{words.UNIT[panel.keep.kind]} lost on {panel.lost}<br>forgetting: up is worse →")
-    conclusion = "Down and to the right is better. Bars: 95 % intervals; small marks: single seeds"
-    conclusion += "; dotted: the frontier." if study.control else "."
+    drawn_too = [*(["dotted: the frontier by the means"] if study.control else []), *(line.told for line in lines)]
+    shown = "; ".join([f"bars: {words.intervals(study)}", "small marks: single seeds", *drawn_too])
+    conclusion = f"Down and to the right is better; {shown}."
     labels = annotations(found, panel.scales)
     drawn = plot(traces, x, y, annotations=labels, margin={"l": 72, "r": 24, "t": 16, "b": 64})
-    return Figure(panel.name, panel.title, conclusion, drawn, table(study, panel, found), 430)
+    return Figure(panel.name, panel.title, conclusion, drawn, table(study, panel, found, lines), 430)
 
 
 def frontier(found: Points) -> list[str]:
@@ -171,18 +182,20 @@ def point(study: fg.Study, panel: Panel, arm: str) -> dict[str, Any]:
     }
 
 
-def table(study: fg.Study, panel: Panel, found: Points) -> Table:
+def table(study: fg.Study, panel: Panel, found: Points, lines: Sequence[Path]) -> Table:
     """The numbers of a plane."""
-    lost, learned, best = panel.keep.kind, panel.gain.kind, set(frontier(found))
-    rows = [
+    lost, learned, best = panel.keep.kind, panel.gain.kind, set(frontier(ranked(found)))
+    shown: list[tuple[str | Cell, ...]] = [
         (arm, measured(keep, lost), measured(gain, learned), *_beside(study, panel, arm, best), str(keep.seeds), keep.layers)
         for arm, (gain, keep) in found.items()
     ]
     beside = ("forgetting minus control's", "on the frontier") if study.control else ()
+    between = [words.NOTHING] * len(beside)
+    shown += [row for line in lines for row in rows(line, (lost, learned), between)]
     head = ("arm", "forgetting", "adaptation", *beside, "seeds", "interval of")
     tasks = ", ".join(s.task for s in [*study.tasks(panel.keep), *study.tasks(panel.gain)])
     units = words.listing(list(dict.fromkeys([words.UNIT[lost], words.UNIT[learned]])))
-    return Table(f"In {units}, 95 % intervals below; macro averages over {tasks}", head, tuple(rows), wide=True)
+    return Table(f"In {units}, 95 % intervals below; macro averages over {tasks}", head, tuple(shown), wide=True)
 
 
 def _beside(study: fg.Study, panel: Panel, arm: str, best: set[str]) -> tuple[str | Cell, ...]:
@@ -190,4 +203,4 @@ def _beside(study: fg.Study, panel: Panel, arm: str, best: set[str]) -> tuple[st
     if not study.control:
         return ()
     less = measured(study.against_control(panel.keep, arm), panel.keep.kind, True)
-    return less, "yes" if arm in best else "no"
+    return less, "a control" if arm == fg.OLD_TEXT else "yes" if arm in best else "no"

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from typing import Any
 
-from harness.forgetting import UNITS, Kind
+from harness.forgetting import UNITS, Kind, Study
 from harness.statistics import Estimate
 
 UNIT: dict[Kind, str] = {**UNITS, "accuracy": "points"}
@@ -62,6 +62,14 @@ def between(found: Estimate, kind: Kind, signed: bool = False) -> str:
 def interval(found: Estimate, kind: Kind) -> str:
     """The same with what it contains: `95 % interval 0.024 to 0.038, items and seeds`."""
     return f"95 % interval {between(found, kind)}, {found.layers}"
+
+
+def intervals(study: Study) -> str:
+    """What the intervals of a run's arms are: `95 % intervals of items and seeds`."""
+    counts = {len({trial.seed for trial in study.done if trial.name == arm}) > 1 for arm in study.arms}
+    layers = {True: "items and seeds", False: "items"}
+    kinds = " (of items alone where an arm has one seed)" if len(counts) > 1 else ""
+    return f"95 % intervals of {layers[any(counts)]}{kinds}"
 
 
 def percent(share: Estimate) -> str:

@@ -288,6 +288,7 @@ def score_rows(recipe: Recipe, task: str, effect: Effect | None, drawn: list[int
     """All rows of a task; `drawn`: its number, by which items are drawn, and the seed."""
     facts, items = recipe.tasks[task], np.random.default_rng(100 + drawn[0])
     planted = tuple(value for value in vars(effect).values() if isinstance(value, float)) if effect else ()
+    planted = tuple(value for value in vars(effect).values() if isinstance(value, float)) if effect else ()
     luck = np.random.default_rng([*drawn, hash(planted) % 2**32])
     text = facts["metric"] == "bits_per_byte"
     rows = text_rows(recipe, facts, effect, items, luck) if text else choice_rows(recipe, task, effect, items, luck)

@@ -99,17 +99,17 @@ def test_an_unknown_chance_is_called_unknown(tmp_path: Path, fabricate: Any) -> 
     assert "asked no better than by guessing" not in warned
 
 
-def test_where_all_are_on_the_frontier_none_is_beaten(tmp_path: Path, fabricate: Any) -> None:
+def test_where_all_are_on_the_frontier_none_is_said_to_lie_inside(tmp_path: Path, fabricate: Any) -> None:
     pair = {"none": fabricate.ARMS["none"], "kl": fabricate.ARMS["kl"]}
     answer = tradeoff.answer(made(tmp_path, fabricate, seeds=(0,), arms=pair))
-    assert "all are on the frontier" in answer
-    assert "beaten" not in answer
+    assert "all arms are on the frontier" in answer
+    assert "lie inside" not in answer
 
 
-def test_who_is_beaten_is_named(run: Path) -> None:
+def test_who_lies_inside_the_frontier_is_named(run: Path) -> None:
     answer = tradeoff.answer(Study(record.read(run)))
     assert "On unrehearsed tasks and new tasks, ewc:weight=100 alone is the frontier" in answer
-    assert "none, kl, replay:share=0.25 and low_lr are beaten" in answer
+    assert "and none, kl, replay:share=0.25 and low_lr lie inside it" in answer
 
 
 def test_a_sentence_says_text_and_tasks_kept_and_learned_each_with_its_interval(run: Path) -> None:
