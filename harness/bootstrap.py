@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.layers import numbered
+
 Floats = NDArray[np.float64]
 DRAWS = 2000
 BATCH = 4_000_000
@@ -41,8 +43,8 @@ def _totals(table: Floats, drawn: Floats, generator: np.random.Generator) -> Flo
 
 def by_cluster(columns: Floats, clusters: NDArray[np.int64]) -> Floats:
     """Item values (n, m) summed by cluster: (G, m)."""
-    codes = np.unique(clusters, return_inverse=True)[1]
-    return np.stack([np.bincount(codes, weights=column) for column in columns.T], axis=1)
+    codes = numbered(clusters)
+    return np.stack([np.bincount(codes, weights=column) for column in columns.T], axis=1).astype(np.float64, copy=False)
 
 
 def between(values: Floats, level: float = 0.95) -> tuple[float, float]:
