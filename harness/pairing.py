@@ -75,7 +75,7 @@ def by_task(
 
     without  (task, item) of rows that are left out
     """
-    rows = result.scores
+    rows: Any = result.scores
     rows = rows if split is None else rows[rows["split"] == split]
     if without:
         rows = rows[[key not in without for key in zip(rows["task"], rows["item"], strict=True)]]
@@ -177,7 +177,7 @@ def numbers(base: pd.DataFrame, rows: pd.DataFrame, metric: str = "") -> pd.Data
     return pd.DataFrame(found, base.index)
 
 
-def _lists(column: pd.Series) -> tuple[Floats, np.ndarray]:
+def _lists(column: Any) -> tuple[Floats, np.ndarray]:
     """The numbers of a column of lists end to end, and how many each list has."""
     lists: Any = pa.array(column)
     flat, sizes = pc.list_flatten(lists), pc.list_value_length(lists)  # pyright: ignore[reportAttributeAccessIssue]

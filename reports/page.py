@@ -96,7 +96,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"embedded": embedded, "ranked": ranked}
+    made.filters |= {"embedded": embedded, "ranked": ranked, "tied": lambda text: text.replace(" %", "\u00a0%")}
     return made
 
 

@@ -33,8 +33,9 @@ class Row:
     @property
     def smallest(self) -> float:
         """The smallest change that is found in four of five runs like this one, the median over arms."""
-        sizes = [(stats.t.ppf(0.975, e.freedom) + stats.t.ppf(0.8, e.freedom)) * e.error for e in self.found.values()]
-        return float(median(sizes))
+        return median(
+            float(stats.t.ppf(0.975, e.freedom) + stats.t.ppf(0.8, e.freedom)) * e.error for e in self.found.values()
+        )
 
     @property
     def source(self) -> str:
@@ -46,7 +47,7 @@ class Row:
 def section(study: fg.Study) -> Section:
     """One forest a unit."""
     question = "What did each arm forget, suite by suite?"
-    found = {kind: rows(study, kind) for kind in KINDS}
+    found: dict[fg.Kind, list[Row]] = {kind: rows(study, kind) for kind in KINDS}
     figures = tuple(figure(study, kind, lines) for kind, lines in found.items() if lines)
     if not figures:
         return Section("suites", question, "No suite holds a task to keep that the base knows and an arm was scored on.")
@@ -76,7 +77,7 @@ def answer(study: fg.Study, found: list[Row]) -> str:
     for kind in KINDS:
         if pairs := [(row, e) for row, e in sure if row.reading.kind == kind]:
             row, most = max(pairs, key=lambda pair: pair[1].value)
-            size = f"{words.amount(most.value, kind)} {words.UNIT[kind]}, 95 % interval {words.between(most, kind)}"
+            size = f"{words.amount(most.value, kind)} {words.UNIT[kind]}, {words.interval(most, kind)}"
             parts.append(f"{row.suite}, {row.source} ({size})")
     return f"{told}, most in {words.listing(parts)}." if parts else f"{told}."
 
@@ -134,4 +135,5 @@ def table(study: fg.Study, kind: fg.Kind, found: list[Row], arms: list[str]) -> 
         for row in found
     )
     head = ("suite", "source", "tasks", "smallest change to be seen", *arms)
-    return Table(f"Forgetting in {words.UNIT[kind]}, 95 % intervals below; above 0 is lost", head, lines, words=3, wide=True)
+    caption = f"Forgetting in {words.UNIT[kind]}, {words.intervals(study)} below; above 0 is lost"
+    return Table(caption, head, lines, words=3, wide=True)

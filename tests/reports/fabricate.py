@@ -269,7 +269,7 @@ def write_scores(where: Path, recipe: Recipe, effect: Effect | None, seed: int) 
             held = np.arange(len(found)) % 5 == 0
             other = score_rows(recipe, task, effect.held, [number, seed]) if effect and effect.held else found
             found = pd.concat([found[~held], other[held].assign(split="validation")]).sort_index()
-        suites.setdefault(facts["suite"], []).append(found.reindex(columns=list(SCORE_COLUMNS)))
+        suites.setdefault(facts["suite"], []).append(found.reindex(list(SCORE_COLUMNS), axis=1))
     for suite, parts in suites.items():
         table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
         pq.write_table(
@@ -287,7 +287,6 @@ def row(item: str, cluster: str, **more: Any) -> dict[str, Any]:
 def score_rows(recipe: Recipe, task: str, effect: Effect | None, drawn: list[int]) -> pd.DataFrame:
     """All rows of a task; `drawn`: its number, by which items are drawn, and the seed."""
     facts, items = recipe.tasks[task], np.random.default_rng(100 + drawn[0])
-    planted = tuple(value for value in vars(effect).values() if isinstance(value, float)) if effect else ()
     planted = tuple(value for value in vars(effect).values() if isinstance(value, float)) if effect else ()
     luck = np.random.default_rng([*drawn, hash(planted) % 2**32])
     text = facts["metric"] == "bits_per_byte"
