@@ -84,7 +84,8 @@ def test_what_is_good_on_test_items_alone_is_not_chosen(swept: Make) -> None:
     assert study.swept
     assert study.swept.arms[1].best == ("kl", "kl:lr=3")
     assert study.swept.arms[1].points["kl:weight=3"] == pytest.approx((1.1, -0.5))  # shown, and read for nothing
-    assert study.swept.arms[1].levels[0].forgetting is None  # 0.6 lies below 0.7, and the lucky one is not on the frontier
+    assert study.swept.arms[1].levels[0].forgetting is None  # 0.6 lies below 0.7
+    assert study.swept.arms[1].levels[2].forgetting is None  # 1.08 lies above 1.0: the lucky one is not on the frontier
 
 
 def test_levels_are_read_between_two_settings_and_never_beyond(plain: Study) -> None:

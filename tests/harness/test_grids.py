@@ -43,6 +43,7 @@ def test_every_registered_strategy_has_a_grid_of_the_same_size(name: str) -> Non
         ("ewc:weight=10", "ewc:weight=10:lr=0.13", ":weight=10"),  # which leaves no room for a relative strength
         ("expand", "expand:every=1:lr=0.3", "expand:every="),  # three strengths: five rates each
         ("kl_old:share=0.1", "kl_old:share=0.1:weight=0.3:lr=0.3", ":share=0.1"),
+        ("replay_surprise:share=0.1", "replay_surprise:share=0.1:uniform=0:lr=0.18", ":share=0.1"),  # two strengths: 8 and 7
         ("reuse:steps=2", "reuse:floor=0:lr=0.3:steps=2", ":steps=2"),
     ],
 )
