@@ -75,7 +75,8 @@ def outcomes(study: fg.Study) -> Table:
         ("learned, bits an answer", lambda a: measured(study.figure(fg.ANSWERS, a), "answer")),
     ]
     caption = (
-        "Kept and learned, 95 % intervals below. Text in bits per byte; retention is what is left of the accuracy above chance."
+        f"Kept and learned, {words.intervals(study)} below. Text in bits per byte; retention is what is left of the accuracy "
+        "above chance."
     )
     return _table(caption, study, columns)
 

@@ -118,7 +118,10 @@ def table(found: list[Row], arms: list[str]) -> Table:
     lines = tuple(
         (row.name, row.purpose, row.documents, measured(row.base, "text"), *(_after(row, arm) for arm in arms)) for row in found
     )
-    caption = "Bits per byte, the base with its 95 % interval; after training, with the paired change and its interval below"
+    caption = (
+        "Bits per byte, the base with its 95 % interval of items; after training, with the paired change and its interval, "
+        "of seeds too where there are several"
+    )
     return Table(caption, ("corpus", "measures", "documents", "base", *arms), lines, words=2, wide=True)
 
 

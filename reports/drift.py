@@ -159,7 +159,7 @@ def plane(study: fg.Study, arms: Sequence[str]) -> Figure | None:
     x = axis("nats per token of new text, KL(base ‖ arm)<br>further from the base →", rangemode="tozero")
     y = axis(f"{words.UNIT[keep.kind]} lost on what was not rehearsed<br>forgetting: up is worse →", rangemode="tozero")
     rows = tuple((arm, _small(drift), _lost(lost, keep)) for arm, drift, lost in points)
-    behind = Table("Drift on new text and forgetting, 95 % intervals below", ("arm", "drift", "forgetting"), rows)
+    behind = Table(f"Drift on new text and forgetting, {words.intervals(study)} below", ("arm", "drift", "forgetting"), rows)
     said = "Where drift foretells forgetting, the marks rise to the right."
     drawn = plot(traces, x, y, margin={"l": 72, "r": 24, "t": 16, "b": 64})
     return Figure("plane-drift", "Forgetting over drift on new text", said, drawn, behind, 380)

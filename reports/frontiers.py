@@ -47,7 +47,8 @@ def settings(study: fg.Study, found: Frontiers) -> Table:
         for each in found.arms for name in each.points
     ]  # fmt: skip
     head = ("setting", "arm", "forgetting", "adaptation", "on the arm's frontier", "chosen")
-    return Table("Settings finished under every seed, 95 % intervals below", head, tuple(rows), words=2, wide=True)
+    caption = f"Settings finished under every seed, {words.intervals(study)} below"
+    return Table(caption, head, tuple(rows), words=2, wide=True)
 
 
 def levels(study: fg.Study, found: Frontiers) -> Table:
@@ -62,7 +63,8 @@ def levels(study: fg.Study, found: Frontiers) -> Table:
     head = [title for share in LEVELS for title in (f"forgetting at {share:.0%}", f"minus control's at {share:.0%}")]
     unit = words.UNIT[found.keep.kind]
     caption = (
-        f"Forgetting at shares of the control's best adaptation, in {unit}, 95 % intervals below; p corrected over the page"
+        f"Forgetting at shares of the control's best adaptation, in {unit}, {words.intervals(study)} below; p corrected over "
+        "the page"
     )
     return Table(caption, ("arm", *head), tuple(rows), wide=True)
 

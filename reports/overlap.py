@@ -101,8 +101,8 @@ def beside(study: fg.Study, clean: fg.Study, found: list[Tally]) -> Iterator[Tab
         cells = _figures(study, left) if left else [Cell(words.NOTHING)] * (1 + len(study.arms))
         rows.append((tally.task, Cell("without flagged", under=few), str(tally.clean), *cells))
     caption = (
-        "The base and each arm's change against it, with all items and without flagged ones, 95 % intervals below; bits per "
-        "byte of texts, points of questions"
+        f"The base and each arm's change against it, with all items and without flagged ones, {words.intervals(study)} below, "
+        "of the base of items alone; bits per byte of texts, points of questions"
     )
     yield Table(caption, ("task", "items", "n", "base", *study.arms), tuple(rows), words=2, wide=True)
     averaged = [

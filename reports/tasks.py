@@ -71,7 +71,7 @@ def answer(study: fg.Study) -> str:
         if worse:
             sample, found = max(worse, key=lambda pair: worsening(*pair))
             value = f"{words.amount(found.value, sample.kind, True)} {words.UNIT[sample.kind]}"
-            parts.append(f"{sample.task} ({value}, 95 % interval {words.between(found, sample.kind, True)})")
+            parts.append(f"{sample.task} ({value}, {words.interval(found, sample.kind, True)})")
     if not asked:
         return f"No unrehearsed task shows what {who} lost."
     if not parts:
@@ -124,7 +124,10 @@ def behind(study: fg.Study, kind: fg.Kind) -> Table:
     """The map's own numbers."""
     rows = tuple((s.task, *(measured(change(s, arm), kind, True) for arm in study.arms)) for s in ordered(study, kind))
     return Table(
-        f"Change in {words.UNIT[kind]}, after minus before, 95 % intervals below", ("task", *study.arms), rows, wide=True
+        f"Change in {words.UNIT[kind]}, after minus before, {words.intervals(study)} below",
+        ("task", *study.arms),
+        rows,
+        wide=True,
     )
 
 
@@ -140,9 +143,9 @@ def table(study: fg.Study, kind: fg.Kind) -> Table:
         rows.append((s.task, purpose(study, s.task), size(study, s), guessed(study, s), measured(s.base, kind), *cells))
     unit = "Bits per byte (lower is better)" if kind == "text" else "Accuracy in points (higher is better)"
     caption = (
-        f"{unit}: the base, and each arm's change, with 95 % intervals. Marked *: below 5 % after Benjamini and Hochberg's "
-        "correction over this table, to be read as exploration. n of those that the task has, and in clusters where items are "
-        "not independent; intervals are those of the n, for the task as a whole."
+        f"{unit}: the base, of items, and each arm's change, with {words.intervals(study)}. Marked *: below 5 % after "
+        "Benjamini and Hochberg's correction over this table, to be read as exploration. n of those that the task has, and in "
+        "clusters where items are not independent; intervals are those of the n, for the task as a whole."
     )
     return Table(caption, ("task", "measures", "n", "chance", "base", *study.arms), tuple(rows), words=2, wide=True)
 

@@ -195,7 +195,7 @@ def table(study: fg.Study, panel: Panel, found: Points, lines: Sequence[Path]) -
     head = ("arm", "forgetting", "adaptation", *beside, "seeds", "interval of")
     tasks = ", ".join(s.task for s in [*study.tasks(panel.keep), *study.tasks(panel.gain)])
     units = words.listing(list(dict.fromkeys([words.UNIT[lost], words.UNIT[learned]])))
-    return Table(f"In {units}, 95 % intervals below; macro averages over {tasks}", head, tuple(shown), wide=True)
+    return Table(f"In {units}, {words.intervals(study)} below; macro averages over {tasks}", head, tuple(shown), wide=True)
 
 
 def _beside(study: fg.Study, panel: Panel, arm: str, best: set[str]) -> tuple[str | Cell, ...]:

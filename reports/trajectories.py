@@ -87,7 +87,7 @@ def course(gap: Gap, panel: Panel, unit: str) -> str:
     """One arm's rise and fall in words."""
     kind = panel.reading.kind
     figure = gap.peak.figure
-    highest = f"{words.amount(figure.value, kind)} {words.UNIT[kind]}, 95 % interval {words.between(figure, kind)}"
+    highest = f"{words.amount(figure.value, kind)} {words.UNIT[kind]}, {words.interval(figure, kind)}"
     if gap.peak.update == gap.end.update:
         return f"was highest at the end ({highest}): none of it came back"
     where = f"was highest after {words.count(gap.peak.tokens)} of {words.count(gap.end.tokens)} {unit} ({highest})"
@@ -171,7 +171,8 @@ def table(found: Trajectories, panel: Panel, drawn: dict[str, list[Point]]) -> T
     shares = sorted({each for points in by_share.values() for each in points})
     rows = tuple((f"{each:.0%}", *(_cell(by_share[arm].get(each), kind) for arm in drawn)) for each in shares)
     tasks = ", ".join(found.tasks(panel.reading))
-    caption = f"{panel.title}, {words.UNIT[kind]} by share of the training, 95 % intervals below; macro averages over {tasks}"
+    below = f"{words.intervals(found.study)} below"
+    caption = f"{panel.title}, {words.UNIT[kind]} by share of the training, {below}; macro averages over {tasks}"
     return Table(caption, ("trained", *drawn), rows, wide=True)
 
 

@@ -59,9 +59,9 @@ def between(found: Estimate, kind: Kind, signed: bool = False) -> str:
     return f"{amount(found.low, kind, signed)} to {amount(found.high, kind, signed)}"
 
 
-def interval(found: Estimate, kind: Kind) -> str:
+def interval(found: Estimate, kind: Kind, signed: bool = False) -> str:
     """The same with what it contains: `95 % interval 0.024 to 0.038, items and seeds`."""
-    return f"95 % interval {between(found, kind)}, {found.layers}"
+    return f"95 % interval {between(found, kind, signed)}, {found.layers}"
 
 
 def intervals(study: Study) -> str:

@@ -81,7 +81,7 @@ def test_nothing_is_said_to_be_worse_where_nothing_is(tmp_path: Path, fabricate:
 def test_the_worst_change_is_named_with_its_interval(run: Path) -> None:
     study = Study(record.read(run))
     change = study.samples["grammar"].change("none", (0, 1, 2))
-    assert f"95 % interval {words.between(change, 'accuracy', True)}" in tasks.answer(study)
+    assert words.interval(change, "accuracy", True) in tasks.answer(study)
     cells = [cell for block in (tasks.behind(study, "text"), tasks.table(study, "text")) for row in block.rows for cell in row]
     assert all(cell.under for cell in cells if isinstance(cell, Cell))
 

@@ -87,7 +87,7 @@ def test_a_rise_to_the_end_is_no_recovery(tmp_path: Path) -> None:
     found = courses(tmp_path, {0: [0, 0, 0], 50: [0.1, 0.2, 0.3], 100: [0.2, 0.3, 0.4]})
     assert trajectories.answer(found) == (
         "In none, forgetting on unrehearsed text was highest at the end "
-        "(0.300 bits per byte, 95 % interval 0.052 to 0.548): none of it came back."
+        "(0.300 bits per byte, 95 % interval 0.052 to 0.548, items): none of it came back."
     )
 
 
