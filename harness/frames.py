@@ -84,7 +84,8 @@ class Frames:
     @property
     def name(self) -> str:
         """What was typed to have this."""
-        names = self.study.record.plan.get("runs") or [str(self.study.record.folder)]
+        record = self.study.record
+        names = record.plan.get("runs") or [str(each.folder) for each in (*record.earlier, record)]
         return f"harness.load({names[0]!r})" if len(names) == 1 else f"harness.load({names!r})"
 
 

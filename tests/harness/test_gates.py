@@ -186,9 +186,10 @@ def test_an_arm_that_is_not_finished_passes_nothing(run: Frames, unless: bool, a
 
 
 @pytest.mark.parametrize("unless", [False, True])
-def test_what_nothing_measures_passes_nothing(tmp_path: Path, unless: bool) -> None:
+@pytest.mark.parametrize("scored", [{"metric": "acc"}, {"source": "same"}], ids=["no text", "rehearsed text alone"])
+def test_what_nothing_measures_passes_nothing(tmp_path: Path, unless: bool, scored: dict[str, str]) -> None:
     arms = {name: fabricate.ARMS[name] for name in ("none", "kl")}
-    tasks = {name: facts for name, facts in fabricate.TASKS.items() if facts["metric"] == "acc"}
+    tasks = {name: facts for name, facts in fabricate.TASKS.items() if scored.items() <= facts.items()}
     found = harness.load(fabricate.run_folder(tmp_path, fabricate.Recipe(arms=arms, tasks=tasks, seeds=(0,), milestones=())))
     verdict = judged("forgetting(general.bpb) > 0.5", found, unless)
     assert (verdict.passed, verdict.why[:19]) == (False, "nothing measures it")
