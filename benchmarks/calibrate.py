@@ -107,14 +107,14 @@ def row(case: Case, rates: Rates) -> str:
     )
 
 
-def page(found: dict[Case, Rates], seconds: float) -> str:
+def page(found: dict[Case, Rates], draws: int, seconds: float) -> str:
     """docs/calibration.md."""
     failed = [case for case, rates in found.items() if broken(rates)]
     kept = f"{len(found) - len(failed)} of {len(found)} cases keep every promise"
     head = ["data", "clusters", "seeds", "luck", *COLUMNS, "passes"]
     rows = [row(case, rates) for case, rates in found.items()]
     table = "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows])
-    return PAGE.format(today=datetime.now(UTC).date(), draws=DRAWS, minutes=seconds / 60, kept=kept, table=table)
+    return PAGE.format(today=datetime.now(UTC).date(), draws=draws, minutes=seconds / 60, kept=kept, table=table)
 
 
 PAGE = """# How often the page would be wrong
@@ -145,14 +145,14 @@ def chunk(task: tuple[int, int]) -> Rates:
 
 
 def main(target: Path) -> None:
-    """Two processes; the seeds of draws are fixed, so that the table comes out the same."""
+    """Two processes, fixed seeds; the table is written anew after every round over the cases."""
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    began, numbers = time.monotonic(), range(DRAWS // CHUNK)
+    began, found = time.monotonic(), dict[Case, Rates]()
     with ProcessPoolExecutor(2) as pool:
-        parts = list(pool.map(chunk, [(case, number) for case in range(len(CASES)) for number in numbers]))
-    chunks = {case: parts[index * len(numbers) : (index + 1) * len(numbers)] for index, case in enumerate(CASES)}
-    found = {case: together(rates) for case, rates in chunks.items()}
-    target.write_text(page(found, time.monotonic() - began), encoding="utf-8")
+        for number in range(DRAWS // CHUNK):
+            rates = list(pool.map(chunk, [(case, number) for case in range(len(CASES))]))
+            found = {case: together([found.get(case, {}), new]) for case, new in zip(CASES, rates, strict=True)}
+            target.write_text(page(found, (number + 1) * CHUNK, time.monotonic() - began), encoding="utf-8")
     for case, rates in found.items():
         if failed := broken(rates):
             print(f"{case}: {', '.join(failed)}")

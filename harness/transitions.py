@@ -124,7 +124,7 @@ class Transitions:
     def persistent(self) -> Latent | None:
         """Shares known and unknown; None where no item with three options or more was answered wrongly twice."""
         told = [number for number, k in enumerate(self.options) if k > 2]
-        if not self.table[told, 3:].sum():
+        if 0 in self.options or not self.table[told, 3:].sum():
             return None
         (draws,) = bootstrap.totals([self.clusters[None]])
         shares = latent(draws.reshape(len(draws), -1, 5), self.options)
@@ -165,7 +165,8 @@ def transitions(study: Study, sample: Sample, arm: str, seed: int) -> Transition
     rows, later = study.before[sample.task], study.rows[arm, seed][sample.task]
     right, still = sample.before > 0.5, sample.after[arm, seed] > 0.5
     choice = is_choice(rows)
-    counts = rows["loglikelihoods"].map(len).to_numpy() if choice else np.zeros(len(rows), dtype=np.int64)
+    lengths = rows["loglikelihoods"].map(len).to_numpy() if choice else np.zeros(len(rows), dtype=np.int64)
+    counts = np.where(lengths > 1, lengths, 0)  # of one option nothing is chosen
     same = (rows["choice"] == later["choice"]).to_numpy(bool) if choice else np.zeros(len(rows), dtype=bool)
     kinds = np.stack([right & still, right & ~still, ~right & still, ~right & ~still & same, ~right & ~still & ~same], axis=1)
     options, codes = np.unique(counts, return_inverse=True)

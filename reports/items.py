@@ -4,7 +4,8 @@ from typing import Any
 
 from harness import forgetting as fg
 from harness.pairing import Sample
-from harness.transitions import Latent, Transitions, churn, transitions
+from harness.statistics import Estimate
+from harness.transitions import Latent, Transitions, churn, margin_change, transitions
 from reports import flipped, words
 from reports.figure import axis, label, marks, plot
 from reports.section import Block, Cell, Figure, Figures, Section, Table, Text
@@ -92,13 +93,15 @@ def figure(study: fg.Study, found: Found) -> Figure:
 HEAD = (
     *("task and arm", "n", "lost", "gained", "p", "lost, adjusted", "gained, adjusted"),
     *("lost, aware of kept guesses", "gained, aware of kept guesses", "lost of the confident", "churn"),
+    "change of the margin, nats",
 )
 
 
 def counts(study: fg.Study, samples: list[Sample], found: Found) -> Table:
     """Every task in every arm: raw first, what is adjusted beside it."""
     floors = {(s.task, arm): churn(s, arm) for s in samples for arm in study.arms}
-    rows = [_counts(task, arm, each, floors[task, arm]) for (task, arm), each in found.items()]
+    margins = {(s.task, arm): _margin(margin_change(study, s, arm)) for s in samples for arm in study.arms}
+    rows = [(*_counts(task, arm, each, floors[task, arm]), margins[task, arm]) for (task, arm), each in found.items()]
     caption = "Items right before and wrong after (lost), and the reverse (gained), task by task in each arm's first seed"
     shown = [i for i in range(len(HEAD)) if any(row[i] != Cell(words.NOTHING) for row in rows)]
     return Table(caption, tuple(HEAD[i] for i in shown), tuple(tuple(row[i] for i in shown) for row in rows), wide=True)
@@ -130,6 +133,14 @@ def _latent(found: Latent | None) -> tuple[Cell, Cell]:
         for value, (low, high) in pairs
     )
     return lost, gained
+
+
+def _margin(found: Estimate | None) -> Cell:
+    """How far the right option moved against the best wrong one, over all seeds: graded, so that it moves before answers do."""
+    if found is None:
+        return Cell(words.NOTHING)
+    low, value, high = (words.fixed(each, 2) for each in (found.low, found.value, found.high))
+    return Cell(value, under=f"{low} to {high}", value=found.value)
 
 
 def share(value: float | None) -> Cell:
