@@ -77,8 +77,10 @@ def _row(study: fg.Study, arm: str, measured: tuple[str, str], scope: Scope, fou
 
 
 def role(study: fg.Study, arm: str) -> str:
-    """Whether an arm is the control, the control of old text, or competes."""
-    return "control" if arm == study.control else "old text alone" if arm == fg.OLD_TEXT else "arm"
+    """Whether an arm is the control (of which there may be several settings), the control of old text, or competes."""
+    families = study.record.plan.get("families") or {}
+    settings = families.get(study.record.plan["arms"][0], ()) if study.control else ()
+    return "control" if arm in (study.control, *settings) else "old text alone" if arm == fg.OLD_TEXT else "arm"
 
 
 def evidence(found: Estimate) -> dict[str, Any]:

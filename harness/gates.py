@@ -144,6 +144,8 @@ def _refuse_unknown(gate: Gate, study: Study) -> None:
     names = {*(record.plan.get("families") or {}), *(trial.name for trial in record.trials)}
     if gate.arm is not None and gate.arm not in names:
         raise InputError(f"the run has no arm {gate.arm!r} ({gate.text!r}); {did_you_mean(gate.arm, names)}")
+    if other := next((pick.setting for typed, pick in study.picks.items() if gate.arm in _settings(study, typed)), None):
+        raise InputError(f"{gate.arm} is not the setting that was chosen ({gate.text!r}); type {other}")
     if gate.scope in WHOLE.values():
         return
     tasks = {name: facts for name, facts in record.tasks.items() if gate.scope in (name, facts["suite"])}
@@ -159,6 +161,12 @@ def _refuse_unknown(gate: Gate, study: Study) -> None:
     if not any((facts["metric"] == "bits_per_byte") == (gate.unit == "bpb") for facts in fitting):
         told = "bpb" if gate.unit != "bpb" else " or ".join(unit for unit in UNITS[gate.measure] if unit != "bpb")
         raise InputError(f"{gate.scope} is not told in {gate.unit} ({gate.text!r}), but in {told}")
+
+
+def _settings(study: Study, typed: str) -> set[str]:
+    """The settings of an arm that are not reported, because another of them was chosen."""
+    planned = (study.record.plan.get("families") or {}).get(typed, ())
+    return {*planned} - {typed, study.picks[typed].setting}
 
 
 def _verdict(gate: Gate, frames: Frames, arm: str) -> Verdict:

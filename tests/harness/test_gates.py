@@ -210,3 +210,21 @@ def test_where_only_the_control_was_trained_a_gate_says_what_to_name(tmp_path: P
     assert not verdict.passed
     assert verdict.why == "none competes with the control; name one, as in 'forgetting(general.bpb, none) > 0.5'"
     assert judged("forgetting(general.bpb, none) > 0.5", found).passed
+
+
+def test_of_an_arm_with_several_settings_the_chosen_one_is_tested(tmp_path: Path) -> None:
+    effect = fabricate.Effect
+    families = {
+        "none": {"none": effect(0.4, 0.4, 1.0), "none:lr=0.3": effect(0.2, 0.2, 0.5)},
+        "kl": {"kl:weight=0.5": effect(0.05, 0.05, 0.9), "kl:weight=2": effect(0.02, 0.02, 0.3)},
+    }
+    tasks = {name: facts for name, facts in fabricate.TASKS.items() if name.startswith("text_")}
+    found = harness.load(fabricate.run_folder(tmp_path, fabricate.sweep(families, tasks=tasks, seeds=(0, 1), documents=40)))
+    assert dict(zip(found.prices["arm"], found.prices["role"], strict=True)) == {
+        "none": "control", "none:lr=0.3": "control", "kl:weight=0.5": "arm", "kl:weight=2": "arm"
+    }  # fmt: skip
+    for named in ("", ", kl", ", kl:weight=0.5"):
+        verdict = judged(f"forgetting(general.bpb{named}) > 0.01", found)
+        assert (verdict.arm, verdict.passed) == ("kl:weight=0.5", False)
+    with pytest.raises(InputError, match="kl:weight=2 is not the setting that was chosen"):
+        judged("forgetting(general.bpb, kl:weight=2) > 0.03", found)
