@@ -1,4 +1,4 @@
-"""Figures: one look, four hues that colour-blind readers tell apart, a shape beside every hue, grey for the base.
+"""Figures: one look, four hues that colour-blind readers tell apart, a shape beside every hue, grey for the base and for old text alone.
 
 A figure is data until the page's script draws it; theme colours are set there, so that one figure serves light, dark and paper.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.forgetting import Study
+from harness.forgetting import OLD_TEXT, Study
 from reports.words import clean, short
 
 CONTROL, BASE = "#D55E00", "#8A8F98"
@@ -46,8 +46,8 @@ def marks(study: Study) -> dict[str, Mark]:
     settings = {name: arm for arm, names in planned.items() for name in names}
     typed = dict.fromkeys(settings.get(arm, arm) for arm in study.record.plan["arms"])
     control, shapes = settings.get(study.control, study.control), list(SHAPES.items())
-    look = {control: Mark(CONTROL, "square", SQUARE)} if control else {}
-    for i, arm in enumerate(arm for arm in typed if arm != control):
+    look = {OLD_TEXT: Mark(BASE, "square-open", SQUARE, "dot")} | ({control: Mark(CONTROL, "square", SQUARE)} if control else {})
+    for i, arm in enumerate(arm for arm in typed if arm not in look):
         symbol, path = shapes[i % len(shapes)]
         look[arm] = Mark(HUES[i % len(HUES)], symbol, path, DASHES[i // len(HUES) % len(DASHES)])
     found |= look | {arm: look[settings.get(arm, arm)] for arm in study.record.plan["arms"]}
