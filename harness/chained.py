@@ -21,6 +21,7 @@ from harness.stages import Stages
 from harness.statistics import Estimate, Floats
 
 MEASURES = {"ACC": "average", "BWT": "backward", "FWT": "forward", "F": "forgotten", "F_general": "general_forgotten"}
+MEASURES |= {"ID": "own", "Bwd": "older", "Fwd": "later"}
 """What a matrix is summed up by -> its name in Stages."""
 
 

@@ -197,6 +197,9 @@ FRAMES: dict[str, Frame] = {
             "FWT": (NUMBER, "forward transfer: before its own stage minus the base, later texts"),
             "F": (NUMBER, "Chaudhry's forgetting of earlier stages' texts: best before minus last, the base among the former"),
             "F_general": (NUMBER, "the same of unrehearsed text that is to be kept"),
+            "ID": (NUMBER, "mean of R over each stage's own text, just after the stage"),
+            "Bwd": (NUMBER, "mean of R over the texts of earlier stages, after every stage"),
+            "Fwd": (NUMBER, "mean of R over the texts of stages still to come, after every stage"),
         },
     ),
 }

@@ -6,15 +6,11 @@ The attained region is a staircase: between two points no third model was traine
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from harness.statistics import Estimate
 
 Point = tuple[float, float]
 """Adaptation and forgetting."""
 WIDE = 0.2
 """A gap between two points, as a share of plain training's adaptation, across which a straight line is only a guess."""
-Standing = Literal["dominates", "is dominated", "not distinguishable"]
 
 
 def pareto(points: Sequence[Point]) -> list[bool]:
@@ -24,16 +20,6 @@ def pareto(points: Sequence[Point]) -> list[bool]:
         return p[0] >= q[0] and p[1] <= q[1] and p != q
 
     return [not any(dominates(other, point) for other in points) for point in points]
-
-
-def staircase(points: Sequence[Point]) -> list[Point]:
-    """Corners of the attained region, by rising adaptation: at each adaptation the least forgetting that was attained.
-
-    From a point the line goes straight on to less adaptation, so each step stands where the next point begins.
-    """
-    front = _front(points)
-    steps = itertools.pairwise(front)
-    return [*(corner for here, after in steps for corner in (here, (here[0], after[1]))), *front[-1:]]
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
@@ -108,19 +94,3 @@ def at_adaptation(points: Sequence[Point], level: float) -> float | None:
     """Forgetting at an adaptation, linear between the two frontier points around it; None where it was not attained."""
     found = bracket(points, level)
     return None if found is None else (1 - found.weight) * points[found.low][1] + found.weight * points[found.high][1]
-
-
-def dominance(keeps: Estimate, learns: Estimate) -> Standing:
-    """How an arm stands to another by its paired differences: how much more it keeps, and how much more it learns.
-
-    Both one-sided 95 % bounds must lie on the right side (intersection-union test: no correction for the two axes).
-    """
-    ends = [difference.interval(0.9) for difference in (keeps, learns)]
-    if all(low > 0 for low, _ in ends):
-        return "dominates"
-    return "is dominated" if all(high < 0 for _, high in ends) else "not distinguishable"
-
-
-def _front(points: Sequence[Point]) -> list[Point]:
-    """Non-dominated points by rising adaptation."""
-    return sorted({point for point, best in zip(points, pareto(points), strict=True) if best})

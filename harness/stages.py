@@ -7,7 +7,8 @@ Higher is better throughout; of losses the negative is given (minus bits per byt
     FWT     mean_{j>=2} (R[j-1, j] - R[0, j])               the same; here against the base, the effect of earlier stages
     F_k     mean_{j<k} (max_{l<k} R[l, j] - R[k, j])        Chaudhry et al. 2018, arXiv 1801.10112; the base counts in the max
     I_k     a*_k - R[k, k], a*_k of a model trained on stages 1..k together; of the same paper
-    ID, Bwd, Fwd    means of the diagonal, below and above it (TiC-LM, arXiv 2504.02107): of regrets, lower is better
+    ID, Bwd, Fwd    means of the diagonal, below and above it (TiC-LM, arXiv 2504.02107; of regrets where scores are given as
+                    the difference to one model trained on all stages)
 
 F takes the best of noisy checkpoints and so lies high: by 0.56, 0.85 and 1.16 of their noise for the best of 2, 3 and 5 equal
 ones. A model that never learned has F = 0: ACC or R[T, T] stands beside it.
@@ -15,7 +16,6 @@ ones. A model that never learned has F = 0: ACC or R[T, T] stands beside it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -76,24 +76,20 @@ class Stages:
         known = last <= len(self.joint) and np.isfinite(self.joint[last - 1])
         return float(self.joint[last - 1] - self.trained[last - 1, last - 1]) if known else None
 
+    @property
+    def own(self) -> float | None:
+        """ID: each stage's test just after it."""
+        return _mean(np.diag(self.trained))
 
-class Means(NamedTuple):
-    """Means over a matrix: on the stage just trained, on older ones, on later ones; None where there is none."""
+    @property
+    def older(self) -> float | None:
+        """Bwd: tests of earlier stages; None with one stage."""
+        return _mean(self.trained[np.tril_indices(self.count, -1)])
 
-    here: float | None
-    older: float | None
-    later: float | None
-
-
-def means(matrix: Floats) -> Means:
-    """ID, Bwd and Fwd of a (T, T) matrix, row i after stage i; of scores or of regrets."""
-    below, above = np.tril_indices(len(matrix), -1), np.triu_indices(len(matrix), 1)
-    return Means(_mean(np.diag(matrix)), _mean(matrix[below]), _mean(matrix[above]))
-
-
-def regret(losses: Floats, oracle: Sequence[float]) -> Floats:
-    """(T, T) losses less those (T,) of one model trained on all stages: takes away that some stages are harder than others."""
-    return losses - np.asarray(oracle, dtype=np.float64)
+    @property
+    def later(self) -> float | None:
+        """Fwd: tests of stages still to come; None with one stage."""
+        return _mean(self.trained[np.triu_indices(self.count, 1)])
 
 
 def _fallen(rows: Floats) -> Floats:

@@ -15,6 +15,7 @@ NAMES = {
     "FWT": "FWT, later texts before theirs",
 }
 NAMES |= {"F": "F, earlier texts below their best", "F_general": "F, unrehearsed general text below its best"}
+NAMES |= {"ID": "ID, own texts just after their stage", "Bwd": "Bwd, earlier texts", "Fwd": "Fwd, texts still to come"}
 
 
 def section(study: fg.Study) -> Section:

@@ -77,6 +77,9 @@ def test_measures_are_their_formulas_with_the_base_as_row_0(both: tuple[Path, Pa
     assert found.loc["kl", "FWT"] == pytest.approx(np.mean([r[1, 1] - r[0, 1] for r in each]))
     assert found.loc["kl", "F"] == pytest.approx(np.mean([max(r[0, 0], r[1, 0]) - r[2, 0] for r in each]))
     assert found.loc["none", "F_general"] > 0.3
+    assert found.loc["kl", "ID"] == pytest.approx(np.mean([(r[1, 0] + r[2, 1]) / 2 for r in each]))
+    assert found.loc["kl", "Bwd"] == pytest.approx(np.mean([r[2, 0] for r in each]))
+    assert found.loc["kl", "Fwd"] == pytest.approx(np.mean([r[1, 1] for r in each]))
 
 
 def test_the_order_in_which_runs_are_given_does_not_matter(both: tuple[Path, Path]) -> None:

@@ -1,11 +1,8 @@
 """Frontiers against worked numbers."""
 
-import math
-
 import pytest
 
 from harness import frontier
-from harness.statistics import Estimate
 
 POINTS = [(0.5, 0.3), (0.4, 0.1), (0.3, 0.2), (0.1, 0.05)]
 
@@ -18,12 +15,6 @@ def test_frontier() -> None:
 def test_points_outside_of_the_reference_count_for_nothing() -> None:
     assert frontier.hypervolume([(0.2, 0.5), (0.0, 0.1), (-0.1, 0.0), (0.3, 0.6)], (0, 0.5)) == 0
     assert frontier.hypervolume([(0.2, -0.1)], (0, 0.5)) == pytest.approx(0.12)
-
-
-def test_the_attained_region_is_a_staircase() -> None:
-    assert frontier.staircase(POINTS) == [(0.1, 0.05), (0.1, 0.1), (0.4, 0.1), (0.4, 0.3), (0.5, 0.3)]
-    assert frontier.staircase([(0.2, 0.1)]) == [(0.2, 0.1)]
-    assert frontier.staircase([]) == []
 
 
 @pytest.mark.parametrize(("level", "expected"), [(0.25, 0.10), (0.35, None), (0.10, 0.01), (0.05, None), (0.30, 0.15)])
@@ -57,21 +48,3 @@ def test_hypervolumes_are_taken_to_two_references_in_the_units_of_plain_training
 @pytest.mark.parametrize("plain", [[(0.0, 0.5)], [(0.4, -0.1)]])
 def test_without_a_unit_there_is_no_share(plain: list[frontier.Point]) -> None:
     assert frontier.share_of_volume(POINTS, plain, frontier.references(plain)[0]) is None
-
-
-def estimate(value: float) -> Estimate:
-    """With a standard error of 1: one-sided bounds lie 1.645 away."""
-    return Estimate(value, 1.0, math.inf, 100, 100)
-
-
-@pytest.mark.parametrize(
-    ("keeps", "learns", "expected"),
-    [
-        (1.7, 1.7, "dominates"),
-        (-1.7, -1.7, "is dominated"),
-        (1.7, 1.6, "not distinguishable"),
-        (5.0, -5.0, "not distinguishable"),
-    ],
-)
-def test_dominance_needs_both_axes(keeps: float, learns: float, expected: str) -> None:
-    assert frontier.dominance(estimate(keeps), estimate(learns)) == expected

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.stages import Stages, means, regret
+from harness.stages import Stages
 
 BASE = [0.25, 0.18, 0.22]
 TRAINED = [[0.60, 0.20, 0.25], [0.55, 0.70, 0.30], [0.50, 0.66, 0.80]]
@@ -18,7 +18,7 @@ def test_a_worked_matrix() -> None:
 
 
 def test_the_three_means_of_a_matrix() -> None:
-    assert means(np.array(TRAINED)) == pytest.approx((0.70, 0.57, 0.25))
+    assert (WORKED.own, WORKED.older, WORKED.later) == pytest.approx((0.70, 0.57, 0.25))
 
 
 def test_forgetting_after_an_earlier_stage() -> None:
@@ -51,9 +51,10 @@ def test_intransigence_is_what_a_joint_model_has_over_the_stage() -> None:
 def test_one_stage_has_neither_transfer_nor_forgetting() -> None:
     one = Stages(np.array([[0.2], [0.6]]))
     assert (one.average, one.backward, one.forward, one.forgotten()) == (0.6, None, None, None)
-    assert means(np.array([[0.6]])) == (0.6, None, None)
+    assert (one.own, one.older, one.later) == (0.6, None, None)
 
 
-def test_regret_takes_away_the_difficulty_of_a_stage() -> None:
-    losses = np.array([[1.2, 2.5], [1.4, 2.1]])
-    assert means(regret(losses, (1.0, 2.0))) == pytest.approx((0.15, 0.4, 0.5))
+def test_regrets_are_differences_to_one_model_trained_on_all_stages() -> None:
+    """Minus the losses 1.2, 2.5, 1.4 and 2.1, against 1.0 and 2.0."""
+    found = Stages(-np.array([[3.0, 3.0], [1.2, 2.5], [1.4, 2.1]]) + np.array([1.0, 2.0]))
+    assert (found.own, found.older, found.later) == pytest.approx((-0.15, -0.4, -0.5))
