@@ -1,6 +1,7 @@
-"""Figures: one look, four hues that colour-blind readers tell apart, a shape beside every hue, grey for the base and for old text alone.
+"""Figures: one look, four hues that colour-blind readers tell apart, a shape beside every hue.
 
-A figure is data until the page's script draws it; theme colours are set there, so that one figure serves light, dark and paper.
+Grey is for the base and for old text alone, which nobody chooses. A figure is data until the page's script draws it; theme
+colours are set there, so that one figure serves light, dark and paper.
 """
 
 import html
@@ -46,7 +47,8 @@ def marks(study: Study) -> dict[str, Mark]:
     settings = {name: arm for arm, names in planned.items() for name in names}
     typed = dict.fromkeys(settings.get(arm, arm) for arm in study.record.plan["arms"])
     control, shapes = settings.get(study.control, study.control), list(SHAPES.items())
-    look = {OLD_TEXT: Mark(BASE, "square-open", SQUARE, "dot")} | ({control: Mark(CONTROL, "square", SQUARE)} if control else {})
+    look = {OLD_TEXT: Mark(BASE, "square-open", SQUARE, "dot")}
+    look |= {control: Mark(CONTROL, "square", SQUARE)} if control else {}
     for i, arm in enumerate(arm for arm in typed if arm not in look):
         symbol, path = shapes[i % len(shapes)]
         look[arm] = Mark(HUES[i % len(HUES)], symbol, path, DASHES[i // len(HUES) % len(DASHES)])
