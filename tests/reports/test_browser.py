@@ -186,3 +186,19 @@ def test_paper_is_light_and_shows_what_is_folded(shown: Any) -> None:
     shown.execute_script("dispatchEvent(new Event('afterprint'))")
     assert {colour for colour, _ in shown.execute_script(layouts)} == {"#e6e8eb"}
     emulate(shown, "light")
+
+
+def test_the_data_are_copied_as_they_stand_and_not_printed(shown: Any) -> None:
+    """A press of the button selects a whole table and copies it; where the clipboard is shut, it stays selected."""
+    place = shown.find_element("css selector", "#copy details.copy")
+    place.find_element("css selector", "summary").click()
+    place.find_element("css selector", "button").click()
+    settled(shown)
+    box = place.find_element("css selector", "textarea")
+    text = box.get_property("value")
+    assert text.startswith("arm,role,answer")
+    assert shown.execute_script("return [arguments[0].selectionStart, arguments[0].selectionEnd]", box) == [0, len(text)]
+    assert place.find_element("css selector", "output").text in ("copied", "selected: press Ctrl+C")
+    emulate(shown, "light", "print")
+    assert not place.is_displayed()
+    emulate(shown, "light")
