@@ -20,10 +20,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 
 from harness import statistics
-from harness.pairing import Sample, by_task, pair
-from harness.record import Result
+from harness.once import once
+from harness.pairing import Sample, against, by_task, numerators
+from harness.record import Record
 from harness.statistics import Cells, Estimate, Floats
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ def points(study: "Study", seed: int) -> tuple[tuple[float, float, float], ...]:
     return tuple(zip((0.0, *SHARES, 1.0), gain, keep, strict=True))
 
 
+@once
 def axes(study: "Study") -> tuple[Axis, Axis] | None:
     """What is kept and what is learned along the curve; None where forgetting or learning was not measured."""
     from harness.claims import learned, primary
@@ -121,28 +124,37 @@ def axes(study: "Study") -> tuple[Axis, Axis] | None:
     keep, gain = primary(study), learned(study)
     if keep is None or gain is None:
         return None
-    trials = {trial.seed or 0: trial for trial in study.done if trial.name == study.control}
-    return _axis(study, keep, trials), _axis(study, gain, trials)
+    seeds = [trial.seed or 0 for trial in study.done if trial.name == study.control]
+    return _axis(study, keep, seeds), _axis(study, gain, seeds)
 
 
-def _axis(study: "Study", reading: "Reading", trials: Mapping[int, Result]) -> Axis:
+def _axis(study: "Study", reading: "Reading", seeds: Sequence[int]) -> Axis:
     """An axis with the seeds under which every task of it was scored at every point."""
     samples = study.tasks(reading)
-    found = {seed: [_along(study, sample, seed, trial) for sample in samples] for seed, trial in trials.items()}
+    found = {seed: [_along(study, sample, seed) for sample in samples] for seed in seeds}
     whole = {seed: [each for each in along if each is not None] for seed, along in found.items()}
     return Axis(reading.sign, samples, {seed: along for seed, along in whole.items() if len(along) == len(samples)})
 
 
-def _along(study: "Study", sample: Sample, seed: int, trial: Result) -> Floats | None:
+def _along(study: "Study", sample: Sample, seed: int) -> Floats | None:
     """(P, n) numerators of a task along the curve of the control of a seed; None where a point lacks it."""
-    split, key, rows = study.split if study.chosen else None, (study.control, seed), []
-    for point in dict(trial.curve).values():
-        tables = by_task(point, study.record.tasks, split, study.without)
-        if sample.task in tables:
-            rows.append(pair(sample.task, sample.kind, study.before[sample.task], {key: tables[sample.task]}).after[key])
+    key, items = (study.control, seed), study.before[sample.task].index
+    rows = [
+        numerators(found[sample.task].loc[items], sample.kind)
+        for found in scored(study.record).get(key, ())
+        if sample.task in found
+    ]
     if len(rows) != len(SHARES) or key not in sample.after:
         return None
     return np.stack([sample.before, *rows, sample.after[key]])
+
+
+@once
+def scored(record: Record) -> dict[tuple[str, int], list[dict[str, pd.DataFrame]]]:
+    """(arm, seed) -> task -> what is compared of the rows of each point of its curve."""
+    base = by_task(record.base, record.tasks)
+    curves = {(trial.name, trial.seed or 0): trial.curve for trial in record.trials if trial.status == "done"}
+    return {key: [against(base, point, record.tasks) for _, point in curve] for key, curve in curves.items()}
 
 
 def compare(keep: Axis, gain: Axis, arm: str, seeds: Sequence[int]) -> Own:

@@ -89,13 +89,15 @@ COMPARED = ("task", "item", "document_hash", "prompt_hash", "target_hash", "valu
 @once
 def compared(record: Record) -> dict[Key, dict[str, pd.DataFrame]]:
     """(arm, seed) -> task -> what `aligned` leaves of a finished trial's rows; one trial's rows are in memory at a time."""
-    base, found = by_task(record.base, record.tasks), {}
-    for trial in (trial for trial in record.trials if trial.status == "done"):
-        key, tables = (trial.name, trial.seed or 0), _split(trial, trial.columns(COMPARED), record.tasks)
-        found[key] = {
-            task: aligned(base[task], rows, key, record.tasks[task]["metric"]) for task, rows in tables.items() if task in base
-        }
-    return found
+    base = by_task(record.base, record.tasks)
+    done = [trial for trial in record.trials if trial.status == "done"]
+    return {(trial.name, trial.seed or 0): against(base, trial, record.tasks) for trial in done}
+
+
+def against(base: Mapping[str, pd.DataFrame], result: Result, tasks: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Task -> what `aligned` leaves of a result's rows."""
+    key, tables = (result.name, result.seed or 0), _split(result, result.columns(COMPARED), tasks)
+    return {task: aligned(base[task], rows, key, tasks[task]["metric"]) for task, rows in tables.items() if task in base}
 
 
 def _split(result: Result, rows: pd.DataFrame, tasks: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
@@ -127,10 +129,10 @@ def beside(task: str, kind: Kind, rows: pd.DataFrame, scored: Mapping[Key, pd.Da
         task=task,
         kind=kind,
         items=tuple(map(str, rows.index)),
-        before=_numerators(numbers(rows, rows), kind),
+        before=numerators(numbers(rows, rows), kind),
         weights=sizes,
         clusters=pd.factorize(rows["cluster"])[0],
-        after={key: _numerators(found, kind) for key, found in scored.items()},
+        after={key: numerators(found, kind) for key, found in scored.items()},
         pool=int(rows["pool"].iloc[0]),
     )
 
@@ -184,5 +186,6 @@ def _lists(column: Any) -> tuple[Floats, np.ndarray]:
     return flat.to_numpy(zero_copy_only=False).astype(np.float64), sizes.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _numerators(found: pd.DataFrame, kind: Kind) -> Floats:
+def numerators(found: pd.DataFrame, kind: Kind) -> Floats:
+    """(n,) bits, or 1 for a right answer, of what is compared."""
     return found["value" if kind == "accuracy" else "bits"].to_numpy(np.float64)
