@@ -36,6 +36,11 @@ def families(plan: Mapping[str, Any], finished: Sequence[str]) -> dict[str, tupl
     return {arm: names for arm, names in found.items() if names}
 
 
+def searching(plan: Mapping[str, Any]) -> bool:
+    """Whether a search is not over: until then nothing is trained under every seed, the control neither."""
+    return bool(plan.get("tried")) and plan["arms"][0] in plan["tried"]
+
+
 def siblings(study: "Study", arm: str) -> tuple[str, ...]:
     """All settings of the plan for which an arm of a page stands, itself among them."""
     planned: Mapping[str, Sequence[str]] = study.record.plan.get("families") or {}

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness import files, record, sensitive
+from harness import choosing, files, record, sensitive
 from harness.forgetting import Study
 from reports import (
     arms,
@@ -168,12 +168,14 @@ def status(study: Study) -> tuple[str, str]:
     counts = Counter(trial.status for trial in study.record.trials)
     total = len(study.record.trials)
     what, done = ("model", "") if elsewhere.is_elsewhere(study) else ("trial", "finished and ")
-    if counts["done"] == total and study.record.base.status == "done":
+    going = choosing.searching(study.record.plan)
+    if counts["done"] == total and study.record.base.status == "done" and not going:
         return "complete", f"Complete: {words.several(total, what)} {done}scored."
     parts = [_counted(study, kind) for kind in ("done", "failed", "missing") if counts[kind]]
     base = "" if study.record.base.status == "done" else "; the base has not been scored"
     what = "model" if elsewhere.is_elsewhere(study) else "training"
-    return "partial", f"Partial: of {words.several(total, what)}, {words.listing(parts)}{base}."
+    search = "; the search is not over" if going else ""
+    return "partial", f"Partial: of {words.several(total, what)}, {words.listing(parts)}{base}{search}."
 
 
 def _counted(study: Study, kind: str) -> str:

@@ -1,10 +1,11 @@
 """How sure is the choice? Every setting of a sweep or a search, and every arm seed by seed."""
 
+from dataclasses import replace
 from typing import Any
 
 from harness import forgetting as fg
 from harness.bootstrap import DRAWS
-from harness.choosing import siblings
+from harness.choosing import gains, searching, siblings
 from harness.claims import claims, learned, primary
 from harness.frontiers import LEVELS
 from harness.ranks import keeps_most
@@ -69,7 +70,9 @@ def searched(study: fg.Study) -> list[str]:
     target, near = f"{match['target']:.0%}", f"{match['tolerance']:.0%}"
     told = f"{len(reached)} of {words.several(len(arms), 'arm')} learn {target} of what the control learns, within {near}"
     others = [arm for arm in arms if arm not in reached]
-    return [told + (f"; not attained by {words.listing(others)}, shown at the nearest setting." if others else ".")]
+    told += f"; not attained by {words.listing(others)}, shown at the nearest setting." if others else "."
+    going = "The search is not over: the same command goes on with it." if searching(study.record.plan) else ""
+    return [told, *([going] if going else [])]
 
 
 def seeded(study: fg.Study) -> list[str]:
@@ -107,18 +110,17 @@ def _by_seed(study: fg.Study, reading: fg.Reading, arm: str) -> list[Any]:
 
 
 def search(study: fg.Study) -> Table:
-    """The setting that a search found of each arm, on the items that it was chosen by."""
-    planned = study.record.plan["families"]
+    """Every setting that a search tried, on the items that it was chosen by, and what it came to."""
+    match, held = study.record.plan["match"], replace(study, split="validation", without=frozenset())
+    whole = gains(held, [study.control], match["seed"]).get(study.control, 0.0)
     rows = []
-    for arm, names in planned.items():
-        pick = study.picks.get(arm)
-        share = Cell(words.NOTHING) if pick is None or pick.share is None else Cell(f"{pick.share:.1%}", value=pick.share)
-        verdict = "the control" if arm == study.control else "reached" if pick and pick.reached else "not attained"
-        rows.append((arm, pick.setting if pick else words.NOTHING, share, verdict, str(len(names))))
-    head = ("arm", "setting", "share of the control's gain", "target", "settings tried")
-    match = study.record.plan["match"]
-    caption = f"What the search found under seed {match['seed']}, read on validation items: {match['rule']}"
-    return Table(caption, head, tuple(rows), words=2, wide=True)
+    for arm, names in study.families.items():
+        for name, gain in gains(held, names, match["seed"]).items() if arm != study.control and whole > 0 else ():
+            pick = study.picks[arm]
+            verdict = "" if name != pick.setting else "reached" if pick.reached else "nearest, not attained"
+            rows.append((name, arm, Cell(f"{gain / whole:.1%}", value=gain / whole), verdict))
+    head = ("setting", "arm", "share of the control's gain", "found")
+    return Table(f"The search under seed {match['seed']}: {match['rule']}", head, tuple(rows), words=2, wide=True)
 
 
 def seeds(study: fg.Study) -> Figure:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness import record
-from harness.choosing import Choice, choose
+from harness.choosing import Choice, choose, searching
 from harness.claims import claims
 from harness.forgetting import FORGETTING, Study
 from harness.frontiers import LEVELS, differences
@@ -183,4 +183,6 @@ def test_a_search_shows_the_setting_nearest_to_its_target_on_validation_items(sw
     assert not study.picks["kl"].reached
     assert study.arms == ("none", "kl:weight=1")
     assert all(trial.status == "done" for trial in study.record.trials)  # what was only tried is not missed
+    assert not searching(study.record.plan)
+    assert searching(study.record.plan | {"tried": ["none", *tried]})  # until the end all is tried under one seed
     assert study.swept is None
