@@ -19,7 +19,7 @@ HASHES = ("document_hash", "prompt_hash", "target_hash")
 
 
 def join(records: Sequence[Record]) -> Record:
-    """Runs as one record; the first run's base and folder stand for all."""
+    """Runs as one record; the first run's folder, and the first base that was scored, stand for all."""
     first = records[0]
     if len(records) == 1:
         return first
@@ -28,8 +28,9 @@ def join(records: Sequence[Record]) -> Record:
             raise InputError(f"{one.folder} and {other.folder} cannot stand on one page: {why}")
     common = [task for task in first.tasks if all(task in record.tasks for record in records)]
     trials = _trials([_reading(record, common) for record in records])
-    base = next((record.base for record in records if record.base.status == "done"), first.base)
-    return replace(first, plan=_plan(records, common, trials), base=_only(base, first, common), trials=tuple(trials))
+    scored = next((record for record in records if record.base.status == "done"), first)
+    base = _only(scored.base, scored, common)
+    return replace(first, plan=_plan(records, common, trials), base=base, trials=tuple(trials))
 
 
 def _reading(record: Record, common: Sequence[str]) -> Record:

@@ -210,7 +210,7 @@ class Result:
     def curve(self) -> tuple[tuple[float, "Result"], ...]:
         """Share of its weights -> what they score, interpolated with the base's, where that was done; see harness/curve.py."""
         found = sorted((float(path.parent.name), path.parent) for path in self.folder.glob("curve/*/result.json"))
-        points = [(share, Result(folder, self.arm, self.seed)) for share, folder in found]
+        points = [(share, Result(folder, self.arm, self.seed, self.without)) for share, folder in found]
         return tuple((share, point) for share, point in points if point.status == "done")
 
     @cached_property
