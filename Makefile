@@ -47,7 +47,7 @@ bench-score: .venv/installed-test
 bench-prepare: .venv/installed-test
 	$(BIN)/python benchmarks/prepare.py $(MEDICAL) $(CODE)
 
-# The page of 10 arms, 3 seeds, 20 tasks and 100,000 items: docs/log.md.
+# The page of 10 arms, 3 seeds, 20 tasks and 100,000 items: docs/page.md.
 bench-report: .venv/installed-test
 	$(BIN)/python benchmarks/report.py
 
