@@ -1,8 +1,8 @@
 """Simulated runs whose truth is known, read by what the page calls: calibrate.py counts how often it is wrong.
 
-A run is one task of so many clusters, of unequal sizes, scored under so many training seeds for a control and ten arms that share
-its items, what differs between items, and the control's own noise. Text: a ratio of sums with unequal bytes. Accuracy: items that
-flip, some more easily than others. With one seed the truth is that checkpoint's, so trainings then do not differ.
+A run is one task of so many clusters, of unequal sizes, scored under so many training seeds for a control and ten arms that
+share its items, what differs between items, and the control's own noise. Text: a ratio of sums with unequal bytes. Accuracy:
+items that flip, some more easily than others. With one seed the truth is that checkpoint's, so trainings then do not differ.
 """
 
 import math
