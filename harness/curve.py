@@ -58,7 +58,8 @@ def count(ready: Ready) -> int:
     if not ready.plan.options.get("curve") or not asked(ready).suites:
         return 0
     there = {result.folder: len(missing(ready, result)) for result in finished(ready)}
-    to_come = [t for t in ready.plan.trials if t.arm == CONTROL and ready.folder / t.folder not in there]
+    controls = [Result(ready.folder / t.folder, t.arm, t.seed) for t in ready.plan.trials if t.arm == CONTROL]
+    to_come = [control for control in controls if control.status != "done"]
     return sum(there.values()) + len(SHARES) * len(to_come)
 
 
@@ -70,8 +71,12 @@ def finished(ready: Ready) -> list[Result]:
 
 def missing(ready: Ready, control: Result) -> list[float]:
     """Points of a finished control's curve that lack scores, or have those of other weights."""
-    how = asked(ready)
-    return [share for share in SHARES if unscored(how, key(ready, control, share), _place(control.folder, share))]
+    how, places = asked(ready), {share: _place(control.folder, share) for share in SHARES}
+    return [
+        share
+        for share, place in places.items()
+        if not (place / "result.json").is_file() or unscored(how, key(ready, control, share), place)
+    ]
 
 
 def pending(ready: Ready) -> set[Trial]:

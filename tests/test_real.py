@@ -36,7 +36,7 @@ def test_five_arms_from_files_to_the_page(model: str, suite: Path, tmp_path: Pat
     words += ["--tokens", "4k", "--batch", "4", "--length", "128", "--learning-rate", "1e-3"]
     harness(tmp_path, "run", *words)
     results = pd.read_csv(folder / "results.csv")
-    assert list(dict.fromkeys(results["arm"])) == ["none", "kl", "ewc:tokens=2000", "replay", "wise"]
+    assert list(dict.fromkeys(results["arm"])) == ["none", "kl", "ewc:tokens=2000", "replay", "wise", "old_only"]
     assert set(results["task"]) == {
         *("hellaswag", "blimp_anaphor_gender_agreement", "blimp_wh_island"),
         *("new_text", "old_text"),

@@ -70,6 +70,7 @@ def test_nine_points_between_base_and_control_are_scored_and_nothing_else_of_the
     one.rename(tmp_path / "aside")
     other.rename(one)
     (tmp_path / "aside").rename(other)
+    (trial / "curve" / "0.5" / "result.json").unlink()  # as if it had been stopped just before
     assert harness("--seeds", 1) == (0, "")
     assert {share: letters(point) for share, point in points(tmp_path / "out").items()} == before
 
