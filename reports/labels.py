@@ -1,5 +1,6 @@
 """Where the names of arms stand on a plane of forgetting and adaptation, so that they cover little of what is drawn."""
 
+import math
 from typing import Any
 
 from harness.statistics import Estimate
@@ -28,10 +29,13 @@ def annotations(found: Points, scales: tuple[float, float]) -> list[dict[str, An
     scales  from stored figures to the units of the axes, across and up
     """
     taken, labels, (across, up) = obstacles(found), [], scales
-    for (arm, (gain, keep)), (x, y, _, _) in zip(found.items(), spots(found)[1:], strict=True):
+    places = spots(found)
+    for number, ((arm, (gain, keep)), (x, y, _, _)) in enumerate(zip(found.items(), places[1:], strict=True), 1):
+        others = [place for place in places if place is not places[number]]
         name = label(arm, 28)
         boxes = [box(x + dx, y + dy, dx, len(name) * LETTER) for dx, dy in OFFSETS]
-        costs = [sum(overlap(each, other) for other in taken) + outside(each) for each in boxes]
+        covered = [sum(overlap(each, other) for other in taken) + outside(each) for each in boxes]
+        costs = [cost + mistaken((x, y), each, others) for cost, each in zip(covered, OFFSETS, strict=True)]
         chosen = costs.index(min(costs))
         taken.append(boxes[chosen])
         dx, dy = OFFSETS[chosen]
@@ -55,6 +59,13 @@ def obstacles(found: Points) -> list[Box]:
     for x, y, across, up in spots(found):
         boxes += [(x - 8, y - 8, x + 8, y + 8), (x - across, y - 2, x + across, y + 2), (x - 2, y - up, x + 2, y + up)]
     return boxes
+
+
+def mistaken(spot: tuple[float, float], offset: tuple[int, int], others: list[Box]) -> float:
+    """What it costs to begin nearer to another point than to its own: three letters for each of them."""
+    begins = spot[0] + offset[0], spot[1] + offset[1]
+    nearer = [other for other in others if math.dist(begins, other[:2]) < math.dist(begins, spot)]
+    return 3 * LETTER * LINE * len(nearer)
 
 
 def anchor(dx: int) -> str:
