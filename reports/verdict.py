@@ -165,7 +165,6 @@ def rule(study: fg.Study) -> str:
     keep = primary(study)
     assert keep
     margin = f"{words.amount(study.margin(keep.kind), keep.kind)} {words.UNIT[keep.kind]}"
-    layers = "items and training seeds" if max(len(study.seeds(a, keep)) for a in study.arms) > 1 else "items only"
     where = "unrehearsed text" if keep.kind == "text" else "unrehearsed tasks"
     against = (
         "comparisons with the control are paired by item and corrected together (Holm), over all arms and wherever they are "
@@ -176,7 +175,8 @@ def rule(study: fg.Study) -> str:
     return (
         f"Forgetting is claimed on {where}; text and tasks are never averaged. "
         f"Forgotten: the 95 % interval lies above 0. Not forgotten: the one-sided 95 % bound lies below {margin}, "
-        f"a margin set before the run. Otherwise there is not enough evidence. Intervals contain {layers}; {against}"
+        "a margin set before the run. Otherwise there is not enough evidence. "
+        f"Figures have {words.intervals(study)}; {against}"
     )
 
 

