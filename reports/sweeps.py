@@ -1,5 +1,6 @@
 """How sure is the choice? Every setting of a sweep or a search, and every arm seed by seed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,8 @@ def section(study: fg.Study) -> Section:
     """Frontiers, levels and volumes after a sweep; what a search found; seeds and ranks of every run."""
     if not study.arms or primary(study) is None:
         return Section("sweeps", QUESTION, "No arm has a figure for keeping yet.")
-    sentences = [*swept(study), *searched(study), *seeded(study), *ranked(study)]
+    ranks = keeps_most(study)
+    sentences = [*swept(study), *searched(study), *seeded(study), *ranked(study, ranks)]
     blocks: list[Block] = []
     if found := study.swept:
         blocks += [
@@ -36,7 +38,7 @@ def section(study: fg.Study) -> Section:
         ]
     if "match" in study.record.plan:
         blocks.append(search(study))
-    return Section("sweeps", QUESTION, " ".join(sentences), (*blocks, Figures((seeds(study),)), spent(study)))
+    return Section("sweeps", QUESTION, " ".join(sentences), (*blocks, Figures((seeds(study, ranks),)), spent(study)))
 
 
 def swept(study: fg.Study) -> list[str]:
@@ -89,9 +91,8 @@ def seeded(study: fg.Study) -> list[str]:
     ]
 
 
-def ranked(study: fg.Study) -> list[str]:
+def ranked(study: fg.Study, found: Mapping[str, float]) -> list[str]:
     """How often the arm that keeps most does so again."""
-    found = keeps_most(study)
     if not found:
         return []
     arm = max(found, key=lambda name: found[name])
@@ -123,12 +124,12 @@ def search(study: fg.Study) -> Table:
     return Table(f"The search under seed {match['seed']}: {match['rule']}", head, tuple(rows), words=2, wide=True)
 
 
-def seeds(study: fg.Study) -> Figure:
+def seeds(study: fg.Study, ranks: Mapping[str, float]) -> Figure:
     """Each arm's forgetting, a mark a seed."""
     keep, gain = primary(study), learned(study)
     assert keep
     traces, rows = [], []
-    up, ranks = words.SCALE[keep.kind], keeps_most(study)
+    up = words.SCALE[keep.kind]
     for arm in reversed(study.arms):
         look, own = marks(study)[arm], study.seeds(arm, keep)
         traces.append({
