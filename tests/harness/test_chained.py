@@ -27,7 +27,8 @@ WEIGHTS = "w" * 64
 
 def tasks(own: str) -> dict[str, dict[str, Any]]:
     """Both texts in both runs, each new to its own run alone."""
-    known = {**fabricate.TASKS, "text_law": LAW}
+    texts = {name: facts for name, facts in fabricate.TASKS.items() if name.startswith("text_")}
+    known = texts | {"text_law": LAW}
     other = {"text_medical": "text_law", "text_law": "text_medical"}[own]
     return known | {other: known[other] | {"measures": "probe"}}
 

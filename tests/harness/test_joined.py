@@ -19,7 +19,9 @@ from harness.forgetting import FORGETTING, Study
 sys.path.append(str(Path(__file__).parents[1] / "reports"))
 fabricate = importlib.import_module("fabricate")
 
-SMALL = {"items": 40, "documents": 12, "milestones": ()}
+NAMES = ("facts", "text_stories", "text_letters", "diseases", "text_medical")
+TASKS = {name: fabricate.TASKS[name] for name in NAMES}
+SMALL = {"items": 40, "documents": 12, "milestones": (), "tasks": TASKS}
 BASE = {"name": "world", "digest": "b" * 64, "parameters": 1_049_600}
 SOURCES = {
     "new": {"name": "world_domain", "key": "n" * 64, "documents": 3120, "rows": 2400, "tokens": 307_200},
@@ -70,7 +72,7 @@ def test_a_trial_that_failed_in_one_run_is_taken_from_the_other(first: Path, tmp
 
 def test_tasks_that_only_one_run_has_are_left_out_and_named(tmp_path: Path) -> None:
     """In base, trials and the control's curve alike, whichever run is given first."""
-    tasks = {name: facts for name, facts in fabricate.TASKS.items() if name not in ("diseases", "text_letters")}
+    tasks = {name: facts for name, facts in TASKS.items() if name not in ("diseases", "text_letters")}
     runs = (folder(tmp_path / "one", curve=True), folder(tmp_path / "two", seeds=(1,), tasks=tasks, curve=True))
     for order in (runs, runs[::-1]):
         both = study(*order)
