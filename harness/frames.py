@@ -20,7 +20,7 @@ from harness.record import Record, Result, read
 from harness.trajectory import Trajectories
 from harness.unfinished import unfinished
 
-Path_ = str | Path
+Folder = str | Path
 SMALL = ("claims", "figures", "tasks", "prices", "stages", "transfer")
 """Frames that an export holds; the others have a row an item."""
 
@@ -89,7 +89,7 @@ class Frames:
         return f"harness.load({names[0]!r})" if len(names) == 1 else f"harness.load({names!r})"
 
 
-def load(runs: Path_ | Sequence[Path_], show_text: bool = False) -> Frames:
+def load(runs: Folder | Sequence[Folder], show_text: bool = False) -> Frames:
     """A run folder as data frames; of several the runs together, where they are comparable.
 
     runs       what `harness run` or `harness score` wrote, one or several

@@ -116,7 +116,7 @@ def test_what_was_not_scored_is_a_hole_and_is_named(both: tuple[Path, Path], tmp
 def test_a_model_that_its_next_run_did_not_score_is_read_where_it_was_trained(both: tuple[Path, Path], tmp_path: Path) -> None:
     base = {"name": "x", "digest": WEIGHTS}
     second = run(tmp_path / "law", "text_law", (0,), left=("text_medical",), base=base)
-    found = harness.load([both[0], second]).stages.query("arm == 'kl' and text == 1").set_index("stage")["value"]
+    found: Any = harness.load([both[0], second]).stages.query("arm == 'kl' and text == 1").set_index("stage")["value"]
     assert found[1] == pytest.approx(performance(both[0], "none/seed-5", "text_medical"))
     assert pd.isna(found[2])
 
