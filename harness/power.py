@@ -45,11 +45,13 @@ def needed(estimate: Estimate, margin: float) -> Needed | None:
         return None
     if math.isinf(estimate.error):
         return Needed(reason="all items belong together, so that nothing tells how others would differ")
-    parts, n, count = _planned(estimate), estimate.n, estimate.seeds
+    parts, n, count, change = _planned(estimate), estimate.n, estimate.seeds, 2 * margin
 
     def enough(items: int, seeds: int) -> bool:
-        return _enough(_grown(parts, items / n, seeds / count, seeds), 2 * margin)
+        return _enough(_grown(parts, items / n, seeds / count, seeds), change)
 
+    while estimate.error and enough(n, count):  # this run was large enough for such a change: it must be a smaller one
+        change /= 2
     items = _least(lambda items: enough(items, count), n, MOST * n)
     if not parts.seed:
         return Needed(items, reason="" if items else f"not even {MOST} times the items would be enough")

@@ -48,6 +48,13 @@ def test_a_small_pilot_asks_for_more() -> None:
     assert unsure.items > known.items * 7 / stats.chi2.ppf(0.2, 7)
 
 
+def test_no_run_is_told_that_what_it_had_would_be_enough() -> None:
+    """An error small enough for twice the margin, and a value between 0 and the margin: only a larger run tells."""
+    found = power.needed(st.Estimate(0.006, 0.004, math.inf, 100, 100), 0.01)
+    assert found is not None
+    assert found.items == math.ceil(100 * (1.95996 + 0.84162) ** 2 * 0.004**2 / 0.01**2)
+
+
 def test_where_there_is_an_answer_nothing_is_needed() -> None:
     assert power.needed(st.Estimate(0.05, 0.01, 50, 51, 51), 0.01) is None
     assert power.needed(st.Estimate(0.0, 0.001, 50, 51, 51), 0.01) is None
