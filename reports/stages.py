@@ -38,17 +38,14 @@ def section(study: fg.Study) -> Section:
 
 
 def answer(found: dict[str, dict[str, Estimate | None]]) -> str:
-    """The arm that keeps most of the earlier stages, and the one that keeps least, where that could be measured."""
+    """How far the text of earlier stages fell back, arm by arm; nobody is ranked, because no arm is tested against another."""
     known = {arm: value for arm, measures in found.items() if (value := measures["BWT"])}
     if not known:
         return "What later stages did to the text of earlier ones was not scored, so nothing can be said of it."
-    best, worst = max(known, key=lambda arm: known[arm].value), min(known, key=lambda arm: known[arm].value)
-    if best == worst:
-        return f"Under {best}, the text of earlier stages changed by {_said(known[best])} bits per byte since its own stage."
-    return (
-        f"Since their own stages, earlier texts changed by {_said(known[best])} bits per byte under {best}, which keeps most, "
-        f"and by {_said(known[worst])} under {worst}; below 0 is forgetting."
-    )
+    changes = words.listing([f"{_said(value)} under {arm}" for arm, value in known.items()])
+    single = any(value.seeds == 1 for value in known.values())
+    whose = "; with one seed this is of these checkpoints" if single else ""
+    return f"Since their own stages, earlier texts changed by {changes} (bits per byte, below 0 is forgetting{whose})."
 
 
 def _said(found: Estimate) -> str:
