@@ -17,13 +17,13 @@ from harness.corpus import Corpus
 from harness.errors import HarnessError, said
 from harness.files import cache, read_table, write_json, writing
 from harness.plan import digest, file_digest
-from harness.record import CONTAMINATION, CONTAMINATION_COLUMNS
 from harness.resolve import Ready
 from harness.score_rows import Scored
 from harness.score_state import quiet
 from harness.score_tasks import build, subset
 from harness.sources import parts
 from harness.suite import Suite, Task
+from harness.tabled import CONTAMINATION, CONTAMINATION_COLUMNS
 from harness.tables import kept
 
 if TYPE_CHECKING:

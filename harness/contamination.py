@@ -24,7 +24,7 @@ import numpy as np
 from harness.corpus import Document, batches
 from harness.duplicates import spread
 from harness.letters import normal
-from harness.record import CONTAMINATION_COLUMNS
+from harness.tabled import CONTAMINATION_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.objective import Objective
-from harness.record import DRIFT_COLUMNS
 from harness.score_items import Item, choose
 from harness.score_state import unchanged
 from harness.suite import Suite
+from harness.tabled import DRIFT_COLUMNS
 
 DOCUMENTS, TOKENS = 64, 2**15
 """Of a text, at most: read by both models."""

@@ -15,9 +15,10 @@ from harness.files import write_json, writing
 from harness.fitting import free_memory
 from harness.model import Base, load_model
 from harness.plan import digest, file_digest
-from harness.record import DRIFT, Result
+from harness.record import Result
 from harness.score_state import unchanged
 from harness.strategy import overrides, parts
+from harness.tabled import DRIFT
 from harness.tables import Scoring, kept, scoring
 
 if TYPE_CHECKING:

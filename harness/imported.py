@@ -14,8 +14,9 @@ from harness.errors import InputError
 from harness.files import owned, write_facts, write_json, writing
 from harness.gathered import NO_CONTROL, plan_of, settle, trial_folder, versions
 from harness.plan import digest, file_digest
-from harness.record import SCORE_COLUMNS, write_plan
+from harness.record import write_plan
 from harness.suite import Suite, Task
+from harness.tabled import SCORE_COLUMNS
 from harness.withheld import guarded
 
 OWN = "lm_eval"

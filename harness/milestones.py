@@ -16,9 +16,10 @@ from harness.errors import within_memory
 from harness.files import read_table, writing
 from harness.looks import MOST, TOO_SHORT, afford, milestones
 from harness.model import tensors
-from harness.record import TRAJECTORY, Result
+from harness.record import Result
 from harness.resolve import Ready
 from harness.score_items import Asked, Item, choose
+from harness.tabled import TRAJECTORY
 
 if TYPE_CHECKING:
     from harness.train import Training

@@ -19,10 +19,11 @@ from harness.memory import restart_peak
 from harness.milestones import Milestones
 from harness.plan import Arm, Trial, file_digest
 from harness.price import Cost
-from harness.record import TRAJECTORY, Result, read, write_plan
+from harness.record import Result, read, write_plan
 from harness.resolve import Ready
 from harness.sealed import drop
 from harness.stopping import insist
+from harness.tabled import TRAJECTORY
 from harness.tables import SMALLER, fill, scoring, unscored, wanting
 from harness.trackers import followed
 

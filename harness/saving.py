@@ -13,7 +13,7 @@ from harness.errors import TrialError
 from harness.files import Log, refuse_changed, refuse_changed_rows, rows_digest
 from harness.objective import Objective
 from harness.origin import untouched
-from harness.record import TRAJECTORY
+from harness.tabled import TRAJECTORY
 
 if TYPE_CHECKING:
     from harness.train import Training

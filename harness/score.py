@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import pandas as pd
 
 from harness.errors import HarnessError, said
-from harness.record import PATHS, SCORE_COLUMNS
 from harness.score_code import permitted
 from harness.score_complete import complete
 from harness.score_encode import window
@@ -24,6 +23,7 @@ from harness.score_stock import completed, folder_suite
 from harness.score_tasks import SEED, build, subset
 from harness.score_texts import documents_suite
 from harness.suite import Suite, Task
+from harness.tabled import PATHS, SCORE_COLUMNS
 
 if TYPE_CHECKING:
     from harness.score_model import Scorer

@@ -19,9 +19,10 @@ from harness.errors import HarnessError, said
 from harness.files import owned, read_json, write_facts, writing
 from harness.gathered import settle
 from harness.plan import Trial, file_digest
-from harness.record import TRAJECTORY, read, write_plan
+from harness.record import read, write_plan
 from harness.run import Watch
 from harness.stopping import insist
+from harness.tabled import TRAJECTORY
 from harness.tables import fill, wanting
 
 

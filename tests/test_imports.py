@@ -114,6 +114,7 @@ LAYERS = [
     ],
     ["sealed"],
     ["record"],
+    ["tabled"],
     ["files"],
     ["plan", "typed", "sandbox", "code", "keys", "mirrors", "crash", "stopping", "memory", "forecast", "letters"],
     ["errors", "hiding", "jail"],
@@ -122,6 +123,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What a report may see; none of it needs torch.
 FIGURES = {
     "record",
+    "tabled",
     "forgetting",
     "choosing",
     "frontiers",

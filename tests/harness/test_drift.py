@@ -14,10 +14,10 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from harness import drift
 from harness.drift import divergence, measure, texts
 from harness.model import load_model, load_tokenizer
-from harness.record import DRIFT_COLUMNS
 from harness.score import score
 from harness.score_items import Item
 from harness.suite import Suite, Task
+from harness.tabled import DRIFT_COLUMNS
 
 VOCABULARY, LENGTH = 50, 32
 

@@ -15,13 +15,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness.errors import HarnessError, InputError
-from harness.record import SCORE_COLUMNS
 from harness.score import complete, score
 from harness.score_encode import encode
 from harness.score_model import Scorer
 from harness.score_state import quiet
 from harness.score_tasks import build
 from harness.suite import Suite, Task
+from harness.tabled import SCORE_COLUMNS
 from harness.text import tokenizer_digest
 
 LENGTH = 32

@@ -16,7 +16,6 @@ from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 
 from harness.packing import Row
-from harness.record import PATHS
 from harness.score import score
 from harness.score_encode import encode
 from harness.score_model import Scorer
@@ -25,6 +24,7 @@ from harness.score_paths import tolerance
 from harness.score_state import quiet
 from harness.score_tasks import build, subset
 from harness.suite import Task
+from harness.tabled import PATHS
 from tests.harness.test_score import choice, make_tokenizer, rolling, sentence, suite
 
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).resolve().parents[3] / "shared"))

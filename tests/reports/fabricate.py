@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.record import DRIFT_COLUMNS, SCORE_COLUMNS, write_plan
+from harness.record import write_plan
+from harness.tabled import DRIFT_COLUMNS, SCORE_COLUMNS
 from harness.typed import parse_arms
 
 

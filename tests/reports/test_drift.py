@@ -8,7 +8,7 @@ import pytest
 
 from harness import forgetting as fg
 from harness import record
-from harness.record import DRIFT_COLUMNS
+from harness.tabled import DRIFT_COLUMNS
 from reports import drift, page
 
 

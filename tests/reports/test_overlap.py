@@ -11,7 +11,7 @@ import pytest
 
 from harness import flags, record, results
 from harness.forgetting import FORGETTING, LEARNED, Study
-from harness.record import CONTAMINATION_COLUMNS
+from harness.tabled import CONTAMINATION_COLUMNS
 from reports import cautions, data, overlap, page
 
 SHARES = {"drugs": 0.3, "facts": 0.02, "text_stories": 0.9}
