@@ -53,9 +53,14 @@ def _is_text(task: Task) -> bool:
     return task.metric == "bits_per_byte"
 
 
+def wanted(ready: Ready) -> bool:
+    """Whether a curve was asked for and there is something to score."""
+    return bool(ready.plan.options.get("curve") and asked(ready).suites)
+
+
 def count(ready: Ready) -> int:
     """Points that a run will score, of controls that are finished and of those to come."""
-    if not ready.plan.options.get("curve") or not asked(ready).suites:
+    if not wanted(ready):
         return 0
     there = {result.folder: len(missing(ready, result)) for result in finished(ready)}
     controls = [Result(ready.folder / t.folder, t.arm, t.seed) for t in ready.plan.trials if t.arm == CONTROL]
@@ -81,7 +86,7 @@ def missing(ready: Ready, control: Result) -> list[float]:
 
 def pending(ready: Ready) -> set[Trial]:
     """Controls of which a point was not yet scored: their weights are still needed."""
-    if not ready.plan.options.get("curve") or not asked(ready).suites:
+    if not wanted(ready):
         return set()
     controls = [trial for trial in ready.plan.trials if trial.arm == CONTROL]
     places = {trial: [_place(ready.folder / trial.folder, share) for share in SHARES] for trial in controls}
@@ -90,7 +95,7 @@ def pending(ready: Ready) -> set[Trial]:
 
 def keep(ready: Ready, watch: "Watch") -> list[str]:
     """Score what is missing of the curves of finished controls; the names of those that failed."""
-    if not ready.plan.options.get("curve"):
+    if not wanted(ready):
         return []
     return [name for control in finished(ready) if (name := _keep(ready, control, watch))]
 

@@ -62,6 +62,8 @@ def test_the_folder_holds_what_the_design_says(run: Path) -> None:
         for name in ("trial.json", "result.json", "weights/model.safetensors", "completions.parquet"):
             assert (trial / name).is_file(), f"{arm}/{name}"
         assert not (trial / "checkpoints").exists(), "a finished trial keeps no checkpoints"
+    assert (run / "old_only" / "seed-1" / "result.json").is_file()
+    assert len(list((run / "none" / "seed-1" / "curve").glob("*/scores/world_general.parquet"))) == 9
 
 
 def test_every_arm_spent_the_same_tokens(run: Path) -> None:
@@ -97,6 +99,8 @@ def test_the_page_says_what_a_world_is_worth(run: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "no evidence about" in page
     assert "this checkpoint" in page.lower()
+    assert "At what it learned, the control interpolated with the base forgets" in page
+    assert "training on old text alone changes unrehearsed text by" in page
     markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"(?:src|href)\s*=", markup), "nothing is fetched and nothing is linked"
 
@@ -104,7 +108,7 @@ def test_the_page_says_what_a_world_is_worth(run: Path) -> None:
 def test_the_same_command_again_trains_nothing(run: Path, cache: Path, tokens: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
     said = harness(cache, "run", *FIFTIETH, "--tokens", tokens, "--output", str(run))
-    assert "5 of 5 trials were finished before" in said
+    assert "6 of 6 trials were finished before" in said
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
 
 

@@ -18,7 +18,7 @@ from harness import cli
 from harness.crash import POINTS
 from tests.harness.forks import KILLED, Job, ends, outcome
 
-ARMS = "replay:share=0.5,wise:alpha=0.5"
+ARMS = "low_lr,wise:alpha=0.5"
 HELD = """
 import sys
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_ended_at_every_point_one_after_the_other_a_run_has_the_same_bits(ended:
 def test_a_full_disk_fails_in_a_sentence_and_what_it_stopped_is_done_when_there_is_room(ended: SimpleNamespace) -> None:
     full = ended.ends["full"]
     assert full.code == 1
-    assert re.search(r"replay-share-0.5/seed-1: SafetensorError: .*File too large", " ".join(full.said.split())), full.said
+    assert re.search(r"low_lr/seed-1: SafetensorError: .*File too large", " ".join(full.said.split())), full.said
     assert "Traceback" not in full.said
     assert ended.ends["emptied"].code == 0
     same(ended.folder, "full")
@@ -150,7 +150,7 @@ OF_TRIAL = (
 )
 WRITTEN = ["plan.yaml", "results.csv", "report.html", "base/result.json", "base/marks.json"]
 WRITTEN += ["base/scores/text.json", "base/scores/text.parquet"]
-WRITTEN += [f"replay-share-0.5/seed-1/{name}" for name in (*OF_TRIAL, "weights/model.safetensors")]
+WRITTEN += [f"low_lr/seed-1/{name}" for name in (*OF_TRIAL, "weights/model.safetensors")]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -172,7 +172,7 @@ def test_a_damaged_file_is_named_or_made_anew_and_no_number_is_another(
 
 
 def test_everything_that_a_run_writes_was_damaged_once(ended: SimpleNamespace) -> None:
-    trial = ended.folder / "whole" / "replay-share-0.5" / "seed-1"
+    trial = ended.folder / "whole" / "low_lr" / "seed-1"
     names = {str(path.relative_to(ended.folder / "whole")) for path in trial.rglob("*") if path.is_file()}
     other = {name for name in names if "/weights/" in name and not name.endswith("model.safetensors")}
     assert names - other <= set(WRITTEN)

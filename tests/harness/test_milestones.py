@@ -49,7 +49,7 @@ def ready(tmp_path: Path, model_folder: Path, text_file: Path, monkeypatch: pyte
 
     def planned(name: str, **more: Any) -> Ready:
         words = {"model": str(model_folder), "new": str(text_file), "old": str(text_file), "strategies": "none", "seeds": 1}
-        words |= {"length": 16, "batch": 4, "tokens": 1280, "output": str(tmp_path / name)}
+        words |= {"length": 16, "batch": 4, "tokens": 1280, "output": str(tmp_path / name), "curve": False}
         return resolve(settings(words | more, "a test"))
 
     return planned
