@@ -33,9 +33,7 @@ class Row:
     @property
     def smallest(self) -> float:
         """The smallest change that is found in four of five runs like this one, the median over arms."""
-        return median(
-            float(stats.t.ppf(0.975, e.freedom) + stats.t.ppf(0.8, e.freedom)) * e.error for e in self.found.values()
-        )
+        return median(float(stats.t.ppf(0.975, e.freedom) + stats.t.ppf(0.8, e.freedom)) * e.error for e in self.found.values())
 
     @property
     def source(self) -> str:

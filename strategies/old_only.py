@@ -1,7 +1,7 @@
 """Old text alone: what any training does to unrehearsed text, before anything new is read.
 
 Source: Gupta et al. 2023, arXiv:2308.04014, and Ibrahim et al. 2024, arXiv:2403.08763: raising the learning rate of a finished
-model costs loss also on the text that it was trained on. What is not that cost is the distance of the old text from the base's own.
+model costs loss also on the text that it was trained on. The rest is the distance of the old text from the base's own.
 Cost: 1 plain step a step. Needs old text.
 """
 

@@ -33,7 +33,8 @@ def example(name: str) -> Strategy:
 
 
 def core() -> list[str]:
-    return [name for name in sorted(registry.installed("strategies")) if not example(name).experimental and name not in ("none", "old_only")]
+    names = set(registry.installed("strategies")) - {"none", "old_only"}
+    return [name for name in sorted(names) if not example(name).experimental]
 
 
 def hooks(strategy: Strategy) -> set[str]:
