@@ -58,6 +58,7 @@ def uneven(sizes: ArrayLike) -> float:
 
     Satterthwaite's, tr(K)^2 / tr(K^2), of the quadratic form that the variance is where clusters differ by one random amount
     each (as Bell and McCaffrey 2002 do for regressions): K = (I - 1h')' diag(h^2) (I - 1h') with h the shares of the weight.
+    K has rank G-1, so that they lie between 1 and G-1; where one cluster holds all of the weight rounding would say otherwise.
     """
     weight = np.asarray(sizes, dtype=np.float64)
     h = weight / weight.sum()
@@ -65,7 +66,8 @@ def uneven(sizes: ArrayLike) -> float:
     trace = two - 2 * three + two**2
     equal = float((h**4 * ((1 - 2 * h + two) ** 2 - (two - 2 * h) ** 2)).sum())
     other = two**4 + 2 * two * four - 4 * two**2 * three + 2 * three**2
-    return trace**2 / (equal + other)
+    whole = equal + other
+    return min(max(trace**2 / whole, 1.0), max(len(h) - 1.0, 1.0)) if whole > 0 and trace > 0 else 1.0
 
 
 def numbered(clusters: ArrayLike) -> NDArray[np.int64]:

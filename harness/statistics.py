@@ -77,7 +77,7 @@ class Cells:
     values      (S, n) numerators: what changed in each item, a row a seed
     weights     (n,) denominators: 1 for questions, bytes for documents
     clusters    (n,) equal numbers for items that are not independent
-    smallest    standard error that is believed at least where no two items changed (see `smallest_error`)
+    smallest    standard error that is believed at least where items hardly differ (see `smallest_error`)
     """
 
     values: Floats
@@ -176,17 +176,22 @@ def _crossed(cells: Sequence[Cells]) -> float:
 
 
 def _over_items(cell: Cells) -> Estimate:
-    """The item layer of a task: its seeds averaged item by item first."""
+    """The item layer of a task: its seeds averaged item by item first.
+
+    Items that all changed alike, or clusters that all did by luck, tell as little of others as items that did not change.
+    """
     found = ratio(cell.values.mean(axis=0), cell.weights, cell.clusters)
-    if np.count_nonzero(cell.values.any(axis=0)) > 1:
+    if not cell.smallest or found.error >= cell.smallest:
         return found
-    return replace(found, error=max(found.error, cell.smallest))
+    unlike = np.count_nonzero((cell.values != np.median(cell.values)).any(axis=0))
+    alike = unlike < 2 or found.error < ROUNDING
+    return replace(found, error=cell.smallest) if alike else found
 
 
 def smallest_error(n: int) -> float:
     """Standard error of a change in accuracy that is believed at least: one item flipped each way, sqrt(2)/(n+2).
 
-    Where no item flips, the sample's own error is 0 and any margin would be met with three questions. This is the
+    Where no item flips, or all do, the sample's own error is 0 and three questions would prove anything. This is the
     adjusted Wald error of Bonett and Price (2012) with no discordant pair, close to the rule of three.
     """
     return math.sqrt(2) / (n + 2)

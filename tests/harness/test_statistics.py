@@ -80,6 +80,26 @@ def test_uneven_clusters_have_the_freedom_of_their_quadratic_form() -> None:
     assert expected < 4
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [[1, 1], [1, 1, 1], [-1, -1], [1, 0, 1, 0]],
+    ids=["both lost", "all lost", "all gained", "clusters alike by luck"],
+)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_items_that_all_changed_alike_are_not_taken_for_certain(changes: list[int], seeds: int) -> None:
+    n = len(changes)
+    clusters = np.array([0, 0, 1, 1]) if n == 4 else np.arange(n)
+    found = st.macro([st.Cells(np.tile(changes, (seeds, 1)).astype(float), np.ones(n), clusters, st.smallest_error(n))])
+    assert found.error >= st.smallest_error(n)
+    assert st.answer(found, 0.01) == "not enough evidence"
+    assert found.p > 0.05
+
+
+@pytest.mark.parametrize("sizes", [[1, 0], [1, 1e-9], [1e12, 1], [1, 1e-6, 1e-6], [1, 1e-9, 1e-9, 1e-9]])
+def test_one_cluster_with_all_of_the_weight_leaves_a_freedom_that_an_interval_can_have(sizes: list[float]) -> None:
+    assert 1 <= uneven(sizes) <= len(sizes) - 1
+
+
 def test_a_single_cluster_gives_no_interval() -> None:
     found = st.mean([0.0, 1.0, 1.0], ["a", "a", "a"])
     assert found.interval() == (-math.inf, math.inf)
