@@ -68,9 +68,12 @@ def _seen(study: fg.Study) -> list[str]:
     ]
     if not lines:
         return []
+    few = [task for task in study.samples if task not in clean.samples]
+    lacks = f" Without them fewer than {flags.FEWEST} items are left of {words.listing(few)}, so nothing is said of these."
     return [
         "Training text holds parts of items that are scored, and without these other things would be said "
-        f"({'; '.join(lines)}). The headline is of all items; figures without the flagged ones stand with the data."
+        f"({'; '.join(lines)}).{lacks if few else ''} "
+        "The headline is of all items; figures without the flagged ones stand with the data."
     ]
 
 

@@ -86,6 +86,7 @@ def figure(study: fg.Study, found: Found) -> Figure:
     behind = Table("Shares of the questions to keep, all tasks together, first seed", ("arm", "lost", "gained"), rows)
     most = max(shares, key=lambda arm: shares[arm][0])
     told = f"{most} lost most, {words.fixed(shares[most][0], 1)} %; it gained {words.fixed(shares[most][1], 1)} %."
+    told = told if shares[most][0] else "No arm lost any."
     drawn = plot(traces, x, y, barmode="overlay", margin={"l": 8, "r": 24, "t": 8, "b": 56})
     return Figure("flips", "Answers lost and gained", told, drawn, behind, 110 + 30 * len(shares))
 
@@ -114,8 +115,8 @@ def _counts(task: str, arm: str, found: Transitions, floor: float | None) -> tup
     return (
         Cell(task, under=arm),
         str(found.n),
-        Cell(_share(found.rates[0]), under=f"{found.lost} items", value=found.rates[0]),
-        Cell(_share(found.rates[1]), under=f"{found.gained} items", value=found.rates[1]),
+        Cell(_share(found.rates[0]), under=words.several(found.lost, "item"), value=found.rates[0]),
+        Cell(_share(found.rates[1]), under=words.several(found.gained, "item"), value=found.rates[1]),
         p,
         *(share(value) for value in adjusted),
         *_latent(latent),

@@ -107,6 +107,7 @@ def test_a_conclusion_that_hangs_on_flagged_items_is_a_caution(tmp_path: Path, f
     study = Study(record.read(folder))
     (sentence,) = [line for line in cautions.warnings(study) if "Training text holds" in line]
     assert "none: nothing instead of forgotten" in sentence
+    assert "Without them fewer than 30 items are left of " in sentence
     assert "The headline is of all items" in sentence
     assert not [
         line for line in cautions.warnings(Study(record.read(held(folder, SHARES, 2)))) if "Training text holds" in line
