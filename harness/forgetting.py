@@ -18,12 +18,12 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from harness import choosing, crossing, frontiers, statistics
+from harness.items import Items
 from harness.once import once
-from harness.pairing import Kind, Sample, beside, by_task, compared, is_choice, numbers
-from harness.record import Record, Result
+from harness.pairing import Kind, Sample
+from harness.record import Result
 from harness.statistics import Estimate
 
 Source = Literal["same", "other"]
@@ -58,17 +58,12 @@ ADAPTATION, LEARNED, ANSWERS = Reading("gain", "text"), Reading("gain", "accurac
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Items):
     """A run, read for what was forgotten; everything is computed when first asked for.
 
-    split    the items that are read where the plan keeps some for choosing; else all are read
-    without  (task, item) of items that are left out
     shown    whether sensitive texts that the run kept may be told
     """
 
-    record: Record
-    split: Literal["test", "validation"] = "test"
-    without: frozenset[tuple[str, str]] = frozenset()
     shown: bool = False
 
     @property
@@ -115,44 +110,6 @@ class Study:
         """Arms that are compared with the control and ranked: all but itself and the control of old text."""
         return tuple(arm for arm in self.arms if self.control and arm not in (self.control, OLD_TEXT))
 
-    @cached_property
-    def samples(self) -> dict[str, Sample]:
-        """Task -> its items under the metric that counts."""
-        texts = {task for task, facts in self.record.tasks.items() if facts["metric"] == "bits_per_byte"}
-        return {task: self._pair(task, "text" if task in texts else "accuracy") for task in self.before}
-
-    @cached_property
-    def answers(self) -> dict[str, Sample]:
-        """Choice task -> bits of the right answer, -log2 p, by item: moves before the choice does."""
-        return {task: self._pair(task, "answer") for task, rows in self.before.items() if is_choice(rows)}
-
-    def _pair(self, task: str, kind: Kind) -> Sample:
-        scored = {key: tables[task] for key, tables in self.rows.items() if task in tables}
-        return beside(task, kind, self.before[task], scored)
-
-    @cached_property
-    def before(self) -> dict[str, pd.DataFrame]:
-        """Task -> the base's rows, indexed by item."""
-        return by_task(self.record.base, self.record.tasks, self.split if self.chosen else None, self.without)
-
-    @cached_property
-    def start(self) -> dict[str, pd.DataFrame]:
-        """Task -> the base's own value, choice, bits and margin."""
-        return {task: numbers(rows, rows, self.record.tasks[task]["metric"]) for task, rows in self.before.items()}
-
-    @cached_property
-    def rows(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
-        """(arm, seed) -> task -> value, choice, bits and margin of the base's items, as `pairing.numbers` says."""
-        return {
-            key: {task: rows.loc[self.before[task].index] for task, rows in tables.items() if task in self.before}
-            for key, tables in compared(self.record).items()
-        }
-
-    @property
-    def chosen(self) -> bool:
-        """Whether the plan keeps items for choosing, so that only the others are reported."""
-        return (self.record.plan.get("options") or {}).get("items") == "test"
-
     def margin(self, kind: Kind) -> float:
         """The change that does not matter, declared in the plan before the run."""
         given = (self.record.plan.get("options") or {}).get("margin")
@@ -178,29 +135,6 @@ class Study:
             and reading.task in (None, task)
             and (reading.measures == "gain" or self.known(sample))
         ]
-
-    def mark(self, sample: Sample) -> statistics.Mark:
-        """Where the base stands on a task, decided on the base alone; a text has neither floor nor ceiling."""
-        if sample.kind != "accuracy":
-            return "between"
-        error = max(sample.base.error, statistics.smallest_error(len(sample.items)))
-        return statistics.mark(sample.base.value, error, self.chance(sample.task))
-
-    def known(self, sample: Sample) -> bool:
-        """Whether the base stands above chance, so that there is something to forget."""
-        return self.mark(sample) in ("between", "ceiling")
-
-    def chance(self, task: str) -> float | None:
-        """Expected accuracy by guessing: the plan's, else 1/k over the base's items of k options; 0 for exact match.
-
-        None where it is unknown, and for texts, which nobody guesses.
-        """
-        facts, rows = self.record.tasks[task], self.before[task]
-        if facts.get("chance") is not None:
-            return float(facts["chance"])
-        if is_choice(rows):
-            return float(np.mean([1 / len(options) for options in rows["loglikelihoods"]]))
-        return 0.0 if facts["metric"] == "exact_match" else None
 
     def seeds(self, arm: str, reading: Reading) -> tuple[int, ...]:
         """Seeds under which the arm was scored on every task of the reading."""
