@@ -81,9 +81,13 @@ def _grown(parts: Parts, items: float, seeds: float, count: int) -> Parts:
 
 
 def _enough(parts: Parts, change: float) -> bool:
-    """Whether an interval lies above 0 with the power asked for: change >= (t_.975 + t_.8) SE."""
-    error, freedom = parts.joint() if parts.seed else (math.sqrt(parts.item), parts.freedoms[0])
-    return float(special.stdtrit(freedom, 0.975) + special.stdtrit(freedom, POWER)) * error <= change
+    """Whether an interval lies above 0 with the power asked for."""
+    return shown(*(parts.joint() if parts.seed else (math.sqrt(parts.item), parts.freedoms[0]))) <= change
+
+
+def shown(error: float, freedom: float) -> float:
+    """The smallest change whose interval lies above 0 in four of five runs, in the error's unit: (t_.975 + t_.8) SE."""
+    return float(special.stdtrit(freedom, 0.975) + special.stdtrit(freedom, POWER)) * error
 
 
 def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:

@@ -1,12 +1,12 @@
 """What did each arm forget, suite by suite? Paired changes to the base beside the smallest change that this run could show."""
 
+import math
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from scipy import stats
-
 from harness import forgetting as fg
+from harness import power
 from harness.statistics import Estimate
 from reports import words
 from reports.figure import BAND, axis, label, marks, plot
@@ -32,8 +32,8 @@ class Row:
 
     @property
     def smallest(self) -> float:
-        """The smallest change that is found in four of five runs like this one, the median over arms."""
-        return median(float(stats.t.ppf(0.975, e.freedom) + stats.t.ppf(0.8, e.freedom)) * e.error for e in self.found.values())
+        """The smallest change that is found in four of five runs like this one, the median over arms; infinite of a cluster."""
+        return median(power.shown(e.error, e.freedom) for e in self.found.values())
 
     @property
     def source(self) -> str:
@@ -104,6 +104,7 @@ def figure(study: fg.Study, kind: fg.Kind, found: list[Row]) -> Figure:
         {"type": "rect", "x0": -row.smallest * scale, "x1": row.smallest * scale, "y0": number - 0.46, "y1": number + 0.46}
         | {"fillcolor": BAND, "line": {"width": 0}, "layer": "below"}
         for number, row in enumerate(found)
+        if math.isfinite(row.smallest)
     ]
     names = [f"{label(row.suite, 26)}<br><i>{row.source}</i>" for row in found]
     y = axis(
@@ -112,12 +113,18 @@ def figure(study: fg.Study, kind: fg.Kind, found: list[Row]) -> Figure:
     x = axis(f"{words.UNIT[kind]} lost<br>forgetting: right is worse →")
     drawn = plot(traces, x, y, shapes=bands, margin={"l": 8, "r": 16, "t": 8, "b": 56})
     title = {"text": "Text, bits per byte", "accuracy": "Accuracy, points"}[kind]
-    sizes = [row.smallest for row in found]
+    height = 90 + len(found) * max(44, 14 * len(arms) + 16)
+    return Figure(f"forest-{kind}", title, seen(kind, found), drawn, table(study, kind, found, arms), height)
+
+
+def seen(kind: fg.Kind, found: list[Row]) -> str:
+    """The smallest change that could be seen; of items that all belong together no change could."""
+    sizes = [row.smallest for row in found if math.isfinite(row.smallest)]
+    if not sizes:
+        return "This run could show no change: all items of a row belong together."
     few, most = words.amount(min(sizes), kind), words.amount(max(sizes), kind)
     size = few if few == most else f"{few} to {most}"
-    told = f"The smallest change that this run could show is {size} {words.UNIT[kind]}."
-    height = 90 + len(found) * max(44, 14 * len(arms) + 16)
-    return Figure(f"forest-{kind}", title, told, drawn, table(study, kind, found, arms), height)
+    return f"The smallest change that this run could show is {size} {words.UNIT[kind]}."
 
 
 def table(study: fg.Study, kind: fg.Kind, found: list[Row], arms: list[str]) -> Table:
@@ -127,7 +134,7 @@ def table(study: fg.Study, kind: fg.Kind, found: list[Row], arms: list[str]) -> 
             row.suite,
             row.source,
             ", ".join(sample.task for sample in study.tasks(row.reading)),
-            Cell(words.amount(row.smallest, kind), value=row.smallest),
+            Cell(words.amount(row.smallest, kind), value=row.smallest if math.isfinite(row.smallest) else None),
             *(measured(row.found.get(arm), kind) for arm in arms),
         )
         for row in found

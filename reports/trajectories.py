@@ -1,5 +1,6 @@
 """When did forgetting set in, and did any of it come back? A few fixed items, asked again at milestones of every training."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +146,7 @@ def figure(found: Trajectories, panel: Panel) -> Figure:
 def limits(point: Point) -> tuple[float, float]:
     """The 95 % interval; nothing wide where a single cluster gives none."""
     found = point.figure
-    return (found.low, found.high) if found.clusters > 1 else (found.value, found.value)
+    return (found.low, found.high) if math.isfinite(found.error) else (found.value, found.value)
 
 
 def faint(colour: str) -> str:

@@ -94,3 +94,13 @@ def test_shares_that_flipped_are_of_the_items(study: Study) -> None:
 def test_words_are_sorted_by_their_number(text: str, value: float | None) -> None:
     assert words.number(text) == (None if value is None else pytest.approx(value))
     assert page.ranked(text) == ("" if value is None else f' data-value="{value:.9g}"')
+
+
+def test_a_suite_of_a_single_cluster_draws_no_band_and_says_so(tmp_path: Path, fabricate: Any) -> None:
+    arms = {name: fabricate.ARMS[name] for name in ("none", "kl")}
+    recipe = fabricate.Recipe(arms=arms, seeds=(0,), documents=1, items=20, milestones=())
+    study = Study(record.read(fabricate.run_folder(tmp_path / "run", recipe)))
+    found = {drawn.name: drawn for block in suites.section(study).blocks for drawn in getattr(block, "figures", ())}
+    assert found["forest-text"].conclusion == "This run could show no change: all items of a row belong together."
+    assert found["forest-text"].plot["layout"]["shapes"] == []
+    assert len(found["forest-accuracy"].plot["layout"]["shapes"]) == len(suites.rows(study, "accuracy"))
