@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli_ends import fail, say
-from harness.errors import InputError
+from harness.errors import HarnessError, InputError
 
 if TYPE_CHECKING:
     from harness.frames import Frames
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LONGEST = 100
 """Characters of a page's name."""
+OWN = ("plan.yaml", "results.csv", "search.jsonl", "contamination.json", "contamination.parquet")
+"""What a run itself writes into its folder."""
 
 
 class Format(StrEnum):
@@ -46,6 +48,7 @@ def report(
     from harness.frames import load
     from harness.gates import parse
 
+    runs = list({run.resolve(): run for run in reversed(runs)}.values())[::-1]  # a run that is named twice is one
     gates = [*(parse(text, False) for text in fail_if or ()), *(parse(text, True) for text in fail_unless or ())]
     made = load(runs, show_text)
     _write(made, runs, format_, output)
@@ -63,10 +66,22 @@ def _write(made: "Frames", runs: list[Path], format_: Format, output: Path | Non
     path = output or (runs[0] / "report.html" if len(runs) == 1 else _beside(runs))
     if path.is_dir():
         raise InputError(f"{path} is a folder; give --output a file, as in {path / f'report.{format_}'}")
-    write_text(path, text)
+    _refuse_results(path, format_)
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise HarnessError(f"{path} cannot be written ({error.strerror}); give --output a file elsewhere") from error
     what = "page" if format_ is Format.html else str(format_)
     several = "" if len(runs) == 1 else f" of {len(runs)} runs"
     say(f"{what}{several}: {path.resolve()}")
+
+
+def _refuse_results(path: Path, format_: Format) -> None:
+    """What a run wrote is not written over by what is read from it: in its folder only new files and reports are written."""
+    place = path.resolve()
+    run = next((parent for parent in place.parents if (parent / "plan.yaml").is_file()), None)
+    if run and place.is_file() and (place.parent != run or place.name in OWN):
+        raise InputError(f"{path} is a file of the run {run}; give --output another, as in {run / f'report.{format_}'}")
 
 
 def _text(made: "Frames", format_: Format) -> str:

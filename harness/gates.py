@@ -73,10 +73,16 @@ class Verdict:
 
 SHAPE = re.compile(r"\s*([^\s()]+)\s*\(([^()]*)\)\s*([^\w\s.+-]*)\s*(\S*)\s*")
 """Measure, what stands between the brackets, operator, number."""
+LONGEST = 1000
+"""Characters of a gate."""
 
 
 def parse(text: str, unless: bool) -> Gate:
     """A gate as typed; InputError says what was found and what to type."""
+    if len(text) > LONGEST:
+        raise InputError(
+            f"a gate of {len(text):,} characters ({text[:40]!r}...) is none; type a measure and a bound, {EXAMPLE}"
+        )
     found = SHAPE.fullmatch(text)
     if not found:
         raise InputError(f"{text!r} is no gate; type a measure of something and a bound, {EXAMPLE}")
@@ -100,7 +106,7 @@ def parse(text: str, unless: bool) -> Gate:
 
 def _split(text: str, measure: str, of: str) -> tuple[str, str]:
     """Scope and unit; a name without a unit is refused, because bits are not points."""
-    scope, dot, unit = of.rpartition(".")
+    scope, dot, unit = (part.strip() for part in of.rpartition("."))
     allowed = UNITS[measure]
     whole = WHOLE[NEEDS[measure]]
     offered = " or ".join(f"{measure}({scope or of}.{each}) for {SPELT[each]}" for each in allowed)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cli_report import Format, report
-from harness.errors import InputError
+from harness.errors import HarnessError, InputError
 
 sys.path.append(str(Path(__file__).parents[1] / "reports"))
 fabricate = importlib.import_module("fabricate")
@@ -82,3 +82,36 @@ def test_a_gate_that_is_none_is_refused_before_anything_is_written(run: Path, tm
 def test_a_folder_is_no_file(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is a folder; give --output a file, as in .*report\.md"):
         report([run], format_=Format.md, output=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["plan.yaml", "results.csv", "none/seed-0/result.json", "base/scores/world_general.parquet"])
+def test_what_a_run_wrote_is_not_written_over(run: Path, name: str) -> None:
+    (run / "results.csv").touch()
+    before = (run / name).read_bytes()
+    with pytest.raises(InputError, match=r"is a file of the run .*; give --output another, as in .*report\.csv"):
+        report([run], format_=Format.csv, output=run / name)
+    assert (run / name).read_bytes() == before
+
+
+def test_a_report_in_the_run_folder_is_written_again(run: Path) -> None:
+    for _ in range(2):
+        report([run], format_=Format.md, output=run / "report.md")
+
+
+def test_a_place_that_cannot_be_written_is_named(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HarnessError, match=r"file/report\.md cannot be written \(.*\); give --output a file elsewhere"):
+        report([run], format_=Format.md, output=tmp_path / "file" / "report.md")
+
+
+def test_one_document_and_one_question_have_a_page(tmp_path: Path) -> None:
+    made = folder(tmp_path / "one", items=1, documents=1)
+    report([made])
+    assert "could show no change" in (made / "report.html").read_text()
+
+
+def test_a_run_that_is_named_twice_is_one(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = run.parent / "again"
+    again.symlink_to(run)
+    report([run, again], format_=Format.md)
+    assert "2 runs" not in capsys.readouterr().out

@@ -140,6 +140,13 @@ def test_the_bound_that_decides_is_exact(
         assert verdict.passed == (shown == unless), verdict.line
 
 
+def test_spaces_between_words_say_nothing() -> None:
+    plain, spaced = (
+        parse(text, unless=False) for text in ("forgetting(general.bpb,kl)>.02", " forgetting ( general . bpb , kl ) > .02 ")
+    )
+    assert (spaced.scope, spaced.unit, spaced.arm, spaced.bound) == (plain.scope, plain.unit, plain.arm, plain.bound)
+
+
 def test_a_value_beyond_the_bound_alone_proves_nothing(run: Frames) -> None:
     """The value lies above, its lower bound does not: not shown to be above, nor to be below."""
     found = run.study.figure(FORGETTING, "kl")
@@ -228,3 +235,10 @@ def test_of_an_arm_with_several_settings_the_chosen_one_is_tested(tmp_path: Path
         assert (verdict.arm, verdict.passed) == ("kl:weight=0.5", False)
     with pytest.raises(InputError, match="kl:weight=2 is not the setting that was chosen"):
         judged("forgetting(general.bpb, kl:weight=2) > 0.03", found)
+
+
+@pytest.mark.parametrize("text", ["(" * 100_000, "f(x)" + "<" * 100_000 + " a b"], ids=["brackets", "operators"])
+def test_a_gate_of_a_book_is_refused_at_once_and_not_told_in_full(text: str) -> None:
+    with pytest.raises(InputError, match="a gate of 100,0") as refused:
+        parse(text, False)
+    assert len(str(refused.value)) < 300
