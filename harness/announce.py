@@ -26,23 +26,25 @@ def announced(ready: "Ready") -> Iterator[str]:
         )
     if match := plan.chosen_by.get("match"):
         arms, others = len(plan.families) - 1, len(plan.seeds) - 1
+        again = f", and the setting found under {several(others, 'other seed')}" if others else ""
         yield (
             f"match: a setting of every arm that learns {match['target']:.0%} of what the control learns, by validation items: "
-            f"at most {match['trainings']} trainings an arm under seed {match['seed']}, and the setting found under "
-            f"{several(others, 'other seed')}: at most {arms * (match['trainings'] + others)} trainings beside the control's"
+            f"at most {match['trainings']} trainings an arm under seed {match['seed']}{again}: "
+            f"at most {arms * (match['trainings'] + others)} trainings beside the control's"
         )
     whose = "an arm" if plan.alike else "for the control"
     yield (
         f"{budget.tokens:,} tokens {whose}: {budget.steps} steps of {budget.batch} x {budget.length}, "
         f"peak learning rate {budget.peak:g}, {budget.engine.told}"
     )
-    for note in (*plan.notes, *(suite.note for suite in ready.suites if suite.note)):
+    for note in dict.fromkeys((*plan.notes, *(suite.note for suite in ready.suites if suite.note))):
         yield f"note: {note}"
     wait = "time unknown" if found.seconds is None else f"{about(found.seconds)} of plain steps"
     trained = f"{several(found.trainings, 'training')} ({found.tokens:,} tokens, {found.flops:.1e} FLOPs, {wait})"
     scoring = "" if found.scoring_seconds is None else f" ({about(found.scoring_seconds)})"
     points = f", and {several(found.points, 'scoring')} of the control's curve, of two axes alone" if found.points else ""
-    yield f"to do: {trained}, {several(found.scorings, 'scoring')}{scoring}{points}"
+    begun = "to do, before the search goes on" if match else "to do"
+    yield f"{begun}: {trained}, {several(found.scorings, 'scoring')}{scoring}{points}"
 
 
 def proposed(ready: "Ready", asked: "Settings") -> list[str]:
