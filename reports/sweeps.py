@@ -70,7 +70,8 @@ def searched(study: fg.Study) -> list[str]:
     arms = [arm for arm in study.record.plan["families"] if arm != study.control]
     reached = [arm for arm in arms if arm in study.picks and study.picks[arm].reached]
     target, near = f"{match['target']:.0%}", f"{match['tolerance']:.0%}"
-    told = f"{len(reached)} of {words.several(len(arms), 'arm')} learn {target} of what the control learns, within {near}"
+    verb = "learns" if len(reached) == 1 else "learn"
+    told = f"{len(reached)} of {words.several(len(arms), 'arm')} {verb} {target} of what the control learns, within {near}"
     others = [arm for arm in arms if arm not in reached]
     told += f"; not attained by {words.listing(others)}, shown at the nearest setting." if others else "."
     going = "The search is not over: the same command goes on with it." if searching(study.record.plan) else ""
