@@ -30,8 +30,23 @@ def warnings(study: fg.Study) -> list[str]:
             "Each arm was trained under one seed: the sentences are about these checkpoints and not about the strategies. "
             "Three seeds or more are needed for a claim about a strategy."
         )
-    parts = (_begun, _chosen, _seen, _best, _skipped, _halved, _unfinished, _uncurved, old_text.warning, _weak)
+    parts = (_begun, _apart, _chosen, _seen, _best, _skipped, _halved, _unfinished, _uncurved, old_text.warning, _weak)
     return found + [line for part in parts for line in part(study)]
+
+
+def _apart(study: fg.Study) -> list[str]:
+    """Arms that were not scored under the same seeds: they are compared under those that both have, which may be one."""
+    keep = primary(study)
+    under = {arm: study.seeds(arm, keep) for arm in study.arms} if keep else {}
+    if len(set(under.values())) < 2:
+        return []
+    told = "; ".join(f"{arm}: {', '.join(map(str, seeds)) or 'none'}" for arm, seeds in under.items())
+    own = under.get(study.control, ())
+    one = [arm for arm in study.competitors if len(own) + len(under[arm]) > 2 and len({*own} & {*under[arm]}) == 1]
+    line = f"Not all arms were scored under the same seeds ({told}), and each is compared with the control under those of both."
+    if one:
+        line += f" That is one for {words.listing(one)}: a comparison of two checkpoints and not of strategies."
+    return [line]
 
 
 def _begun(study: fg.Study) -> list[str]:
@@ -135,7 +150,8 @@ def _unfinished(study: fg.Study) -> list[str]:
         for trial in left.failed
     ]
     if left.missing:
-        lines.append(f"Not yet run: {words.listing([_name(trial) for trial in left.missing])}.")
+        missing = [f"{trial.name} (seed {trial.seed})" for trial in left.missing]
+        lines.append(f"Not yet run: {words.listing(missing)}.")
     if not left.complete:
         guess = "--dry-run says what it takes" if left.seconds is None else f"about {words.duration(left.seconds)}"
         again = "".join(f" {command}" for command in left.commands)

@@ -59,8 +59,9 @@ def answer(study: fg.Study) -> str:
     """Which arms are on the frontier, by the means."""
     if not study.control:
         return "Every model stands against the base, which is at (0, 0); without a control none is said to beat another."
-    told = [f"On {panel.lost} and {panel.learned}, {standing(ranked(points(study, panel)))}." for panel in panels(study)]
-    return f"{' '.join(told)} {HOW}"
+    found = {panel: ranked(points(study, panel)) for panel in panels(study)}
+    told = [f"On {panel.lost} and {panel.learned}, {standing(arms)}." for panel, arms in found.items()]
+    return " ".join(told + [HOW] * any(len(arms) > 1 for arms in found.values()))
 
 
 def standing(found: Points) -> str:

@@ -118,8 +118,10 @@ def finding(study: fg.Study, claim: Claim) -> Finding:
     keep = primary(study)
     assert keep
     if claim.arm == fg.OLD_TEXT:
-        tag, line = "the control of old text", f"{old_text.sentence(study, claim.forgetting, keep)}."
-        return Finding(claim.arm, claim.answer, TONES[claim.answer], tag, line, tuple(beside(study, claim.arm)))
+        tag, line = "the control of old text", old_text.sentence(study, claim.forgetting, keep)
+        if claim.answer == "not enough evidence":
+            line += f"; {_needed(claim.forgetting, keep, study.margin(keep.kind))}"
+        return Finding(claim.arm, claim.answer, TONES[claim.answer], tag, f"{line}.", tuple(beside(study, claim.arm)))
     subject = "This checkpoint" if claim.forgetting.seeds == 1 else "This strategy"
     sentence = f"{subject} {_kept(study, claim, keep)}"
     if learning := _learned(study, claim.arm):
@@ -127,9 +129,19 @@ def finding(study: fg.Study, claim: Claim) -> Finding:
     sentence += "."
     if study.control and claim.arm != study.control:
         compared = " ".join(filter(None, (at_end(claim), at_own(study, claim))))
-        sentence += f" {compared}{_reservations(study, claim.arm)}"
+        sentence += f"{_alone(study, claim)} {compared}{_reservations(study, claim.arm)}"
     tag = "the control" if claim.arm == study.control else STANDINGS[claim.relation] if study.control else "against the base"
     return Finding(claim.arm, claim.answer, TONES[claim.answer], tag, sentence, tuple(beside(study, claim.arm)))
+
+
+def _alone(study: fg.Study, claim: Claim) -> str:
+    """That an arm of several seeds shares one alone with the control, so that they are compared as checkpoints."""
+    keep = primary(study)
+    assert keep
+    both = {*study.seeds(claim.arm, keep)} & {*study.seeds(study.control, keep)}
+    if len(both) != 1 or claim.forgetting.seeds < 2:
+        return ""
+    return f" It shares seed {min(both)} alone with the control, so that what follows is of one checkpoint."
 
 
 def _reservations(study: fg.Study, arm: str) -> str:

@@ -60,6 +60,7 @@ def test_old_text_alone_is_drawn_and_is_on_no_frontier(tmp_path: Path, fabricate
     folder = fabricate.run_folder(tmp_path, fabricate.Recipe(arms=arms, seeds=(0,), items=60, milestones=()))
     found = tradeoff.section(Study(record.read(folder)))
     assert "On unrehearsed text and new text, none is the only arm." in found.answer
+    assert "An arm is on it" not in found.answer, "one arm makes no frontier"
     figures = next(block for block in found.blocks if isinstance(block, Figures))
     rows = {str(row[0]): row for row in figures.figures[0].table.rows}
     assert rows["old_only"][4] == "a control"

@@ -1,5 +1,6 @@
 """What is said of arms beside the control: at its end, at what an arm itself learned, and of the control of old text."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,11 @@ def test_old_text_alone_competes_with_none(study: Study) -> None:
     assert found["old_only"].p == {}
     assert "old_only" not in verdict.section(study).answer
     assert verdict.finding(study, found["old_only"]).standing == "the control of old text"
+
+
+def test_old_text_without_an_answer_says_what_would_be_enough(study: Study) -> None:
+    unsure = replace(claims(study)["old_only"], answer="not enough evidence", forgetting=Estimate(0.005, 0.01, 99, 100, 100))
+    assert verdict.finding(study, unsure).sentence.endswith("more documents would be enough.")
 
 
 @pytest.mark.parametrize(

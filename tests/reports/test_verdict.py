@@ -64,7 +64,7 @@ def test_failed_and_missing_trials_are_named_with_what_they_would_take(tmp_path:
     recipe = fabricate.Recipe(seeds=(0, 1), failed=(("kl", 1),), missing=(("low_lr", 0), ("low_lr", 1)))
     warnings = cautions.warnings(study(fabricate.run_folder(tmp_path, recipe)))
     assert "kl, seed 1 failed: the loss was not finite at update 17; try a lower rate, as in kl:lr=0.3" in warnings
-    assert "Not yet run: low_lr, seed 0 and low_lr, seed 1." in warnings
+    assert "Not yet run: low_lr (seed 0) and low_lr (seed 1)." in warnings
     assert any("The same command again does only what is missing (3 trials, about 4 min" in line for line in warnings)
 
 
@@ -77,3 +77,22 @@ def test_nothing_is_claimed_on_rehearsed_text_alone(tmp_path: Path, fabricate: A
     found = study(fabricate.run_folder(tmp_path, fabricate.Recipe(tasks=tasks, seeds=(0,))))
     assert claims(found) == {}
     assert "no forgetting is claimed" in verdict.section(found).answer
+
+
+def test_a_control_of_one_seed_makes_no_claim_of_strategies(tmp_path: Path, fabricate: Any) -> None:
+    folder = fabricate.run_folder(tmp_path, fabricate.Recipe(failed=(("none", 1), ("none", 2))))
+    assert (
+        "It shares seed 0 alone with the control, so that what follows is of one checkpoint. Against the control"
+        in sentences(folder)["kl"]
+    )
+    told = [
+        line for line in cautions.warnings(study(folder)) if line.startswith("Not all arms were scored under the same seeds")
+    ]
+    assert len(told) == 1
+    assert "none: 0; kl: 0, 1, 2" in told[0] or "kl: 0, 1, 2" in told[0]
+    assert "That is one for kl, " in told[0]
+
+
+def test_arms_of_the_same_seeds_are_not_said_to_differ_in_them(run: Path) -> None:
+    assert not any("alone with the control" in sentence for sentence in sentences(run).values())
+    assert not any("the same seeds" in line for line in cautions.warnings(study(run)))
