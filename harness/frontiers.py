@@ -162,10 +162,8 @@ def frontiers(study: "Study") -> Frontiers | None:
     seeds = tuple(sorted({trial.seed or 0 for trial in study.done if trial.name in names}))
     gains = {name: gain for name, (gain, _) in plane.points(held, names, seeds=len(seeds)).items()}
     top = max(gains, key=lambda name: gains[name], default=None)
-    if top is None:
-        return None
     points = {arm: plane.points(study, each, seeds=len(seeds)) for arm, each in study.families.items()}
-    if (reach := points[control][top][0]) <= 0:  # shares of nothing are no levels
+    if top not in points[control] or (reach := points[control][top][0]) <= 0:  # shares of nothing are no levels
         return None
     spots = {
         arm: [_spots(plane, each, seeds, share * reach, reach) for share in LEVELS] for arm, each in study.families.items()

@@ -186,3 +186,11 @@ def test_a_search_shows_the_setting_nearest_to_its_target_on_validation_items(sw
     assert not searching(study.record.plan)
     assert searching(study.record.plan | {"tried": ["none", *tried]})  # until the end all is tried under one seed
     assert study.swept is None
+
+
+def test_without_the_items_that_levels_are_read_on_there_is_no_frontier(plain: Study) -> None:
+    """As where all unrehearsed text is flagged: what was chosen stays, and nothing is read of it."""
+    lost = {sample.task: sample.items for sample in plain.tasks(FORGETTING)}
+    left = replace(plain, without=frozenset((task, item) for task, items in lost.items() for item in items))
+    assert {arm: pick.setting for arm, pick in left.picks.items()} == {arm: pick.setting for arm, pick in plain.picks.items()}
+    assert left.swept is None
