@@ -18,7 +18,7 @@ from harness.figures import UNITS, evidence, figures, role
 from harness.forgetting import Study
 from harness.record import Record, Result, read
 from harness.trajectory import Trajectories
-from harness.unfinished import unfinished
+from harness.unfinished import shares, unfinished
 
 Folder = str | Path
 SMALL = ("claims", "figures", "tasks", "prices", "stages", "transfer")
@@ -141,7 +141,7 @@ def _price(study: Study, trial: Result) -> dict[str, Any]:
         "seed": trial.seed,
         "status": trial.status,
         "error": sensitive.error(study, str(error)) if error else None,
-        "shared_with": facts.get("shared_with") or (facts.get("facts") or {}).get("shared_with"),
+        "shared_with": shares(trial),
         "new_tokens": tokens.get("new"),
         "tokens": sum(tokens.values()) if tokens else None,
         **{

@@ -5,11 +5,12 @@ import re
 import unicodedata
 from typing import Any
 
+from harness import figures
 from harness.forgetting import UNITS, Kind, Study
 from harness.statistics import Estimate
 
 UNIT: dict[Kind, str] = {**UNITS, "accuracy": "points"}
-SCALE: dict[Kind, float] = {"text": 1.0, "accuracy": 100.0, "answer": 1.0}
+SCALE: dict[Kind, float] = {kind: factor for kind, (_, factor) in figures.UNITS.items()}
 """From what is stored to what is read: a point is a hundredth of a share."""
 PLACES: dict[Kind, int] = {"text": 3, "accuracy": 1, "answer": 2}
 NOTHING = "–"
