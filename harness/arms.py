@@ -210,3 +210,10 @@ def parent_arm(arm: Arm, strategy: Strategy) -> Arm | None:
     if len(kept) == len(arm.parts):
         return None
     return Arm(tuple(part for part, _ in kept) or CONTROL.parts, arm.lr, arm.steps)
+
+
+def parts_after(strategy: Strategy, arm: Arm, parent: Arm) -> Strategy:
+    """The parts of an arm that act after its parent's training, as one strategy; all where the parent is the bare control."""
+    trained = len(parent.parts) if arm.parts[: len(parent.parts)] == parent.parts else 0
+    kept = parts(strategy)[trained:]
+    return kept[0] if len(kept) == 1 else Combined(kept)

@@ -9,10 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import fitting, lookup, old_text, plugins, registry
+from harness import fitting, lookup, old_text, plugins
 from harness.arms import broken, gather, rate, sound
 from harness.borders import Borders, borders
-from harness.code import code
 from harness.corpus import Corpus
 from harness.errors import InputError
 from harness.grids import Grid, items, planned, told_of
@@ -22,12 +21,13 @@ from harness.mixture import epoch
 from harness.model import Base, count_parameters, load_model, load_tokenizer, locate
 from harness.needs import check_fits, check_given
 from harness.passed import told
-from harness.plan import Arm, Budget, Engine, Plan, digest
+from harness.plan import Budget, Engine, Plan, digest
 from harness.sealed import MANIFEST
 from harness.settings import BUILT_IN, Settings
-from harness.sources import Mixed, Say, heard, silent
+from harness.sources import Say, heard, silent
+from harness.spelled import source, spelled
 from harness.spending import decide, updates
-from harness.strategy import NEW, Strategy, parameters, parts
+from harness.strategy import NEW, Strategy
 from harness.suite import Suite
 from harness.trackers import check_trackers
 from harness.withheld import guarded
@@ -98,10 +98,10 @@ def resolve(asked: Settings, say: Say = silent, grid: Grid | None = None) -> Rea
     rows, rows_note = fitting.choose(asked, setting, arms.strategies.values(), found.config, described["parameters"], folder)
     plan = Plan(
         base=described,
-        sources={name: _source(corpora[name], table) for name, table in found.tables.items()},
+        sources={name: source(corpora[name], table) for name, table in found.tables.items()},
         budget=budget,
         arms=arms.arms,
-        strategies={arm.name: _spelled(arm, arms.strategies[arm.name], extra, found.others) for arm in arms.arms},
+        strategies={arm.name: spelled(arm, arms.strategies[arm.name], extra, found.others) for arm in arms.arms},
         rates={arm.name: rate(arm, arms.strategies[arm.name]) for arm in arms.arms},
         steps=steps,
         seeds=tuple(asked.seeds or BUILT_IN["seeds"][0]),
@@ -218,37 +218,3 @@ def _base(found: Found) -> dict[str, Any]:
         **({"weights": weights_digest(folder)} if (folder / MANIFEST).is_file() else {}),  # a run may have trained it
         **found.base.facts,
     }
-
-
-def _source(corpus: Corpus, table: Any) -> dict[str, Any]:
-    facts = table.facts
-    described = {
-        "name": corpus.name,
-        "key": corpus.key,
-        "documents": facts.documents,
-        "rows": facts.rows,
-        "tokens": facts.tokens,
-        "bytes": facts.bytes,
-        "sensitive": corpus.sensitive,
-        **({"word": corpus.word} if corpus.word else {}),
-    }
-    if not isinstance(corpus, Mixed):
-        return described
-    weights = table.weights()
-    each = zip(corpus.parts, table.parts, weights, strict=True)
-    return described | {"parts": [_source(one, part) | {"share": own / sum(weights)} for one, part, own in each]}
-
-
-def _spelled(
-    arm: Arm, strategy: Strategy, extra: Mapping[str, registry.Entry], others: Mapping[str, Base]
-) -> list[dict[str, Any]]:
-    """Every parameter of every part, defaults included, whose code it is, and which other models it compares with."""
-    return [
-        {
-            "name": part.name,
-            **parameters(built),
-            "code": f"{registry.find('strategies', part.name, dict(extra)).origin} {code(type(built).__module__)}".strip(),
-            **{need: others[need].digest for need in built.needed() if need in others},
-        }
-        for part, built in zip(arm.parts, parts(strategy), strict=True)
-    ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import bos, contaminated, curve, marks, price, results
-from harness.arms import parent_arm
+from harness.arms import parent_arm, parts_after
 from harness.drifted import keep_drift, undrifted
 from harness.errors import HarnessError, RecordError, TrialError, said, within_memory
 from harness.files import owned, read_json, write_facts, write_json
@@ -17,7 +17,7 @@ from harness.folder import finished, merged, refuse_foreign, stored_plan, to_be_
 from harness.keeping import anew, drop_weights, finished_model, write_weights
 from harness.memory import restart_peak
 from harness.milestones import Milestones
-from harness.plan import Arm, Trial, file_digest
+from harness.plan import Trial, file_digest
 from harness.price import Cost
 from harness.record import Result, read, write_plan
 from harness.resolve import Ready
@@ -28,7 +28,6 @@ from harness.tables import SMALLER, fill, scoring, unscored, wanting
 from harness.trackers import followed
 
 if TYPE_CHECKING:
-    from harness.strategy import Strategy
     from harness.train import Training
 
 
@@ -237,15 +236,6 @@ def _training(ready: Ready, trial: Trial) -> "Training":
     shared = ready.folder / Trial(parent, trial.seed).folder
     if not (shared / "result.json").is_file() or read_json(shared / "result.json")["status"] != "done":
         raise TrialError(f"{trial.arm.name} is made from the training of {parent.name}, which failed")
-    last = _parts_after(strategy, trial.arm, parent)
+    last = parts_after(strategy, trial.arm, parent)
     made = finished_model(shared, f"{trial.arm.name} is made from")
     return Training(last, setting, trial.seed, lr, made, shared)
-
-
-def _parts_after(strategy: "Strategy", arm: Arm, parent: Arm) -> "Strategy":
-    """The parts of an arm that act after its parent's training, as one strategy; all where the parent is the bare control."""
-    from harness.strategy import Combined, parts
-
-    trained = len(parent.parts) if arm.parts[: len(parent.parts)] == parent.parts else 0
-    kept = parts(strategy)[trained:]
-    return kept[0] if len(kept) == 1 else Combined(kept)

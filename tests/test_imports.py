@@ -27,6 +27,7 @@ LAYERS = [
     ["prepare", "prepare_job", "prepare_survey", "prepare_table"],
     [
         "spending",
+        "spelled",
         "fitting",
         "needs",
         "old_text",
