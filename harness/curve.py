@@ -104,16 +104,16 @@ def _keep(ready: Ready, control: Result, watch: "Watch") -> str | None:
     """Score one; its name where that failed, as a trial does: the others go on."""
     from harness.mishaps import free
 
-    shares = missing(ready, control)
-    if not shares:
+    shares, own = missing(ready, control), control.folder / "curve"
+    if not shares and Result(own, control.arm, control.seed).status != "failed":  # else it was stopped before it said so
         return None
-    name, began, facts = f"{control.folder.relative_to(ready.folder)}/curve", time.perf_counter(), {"status": "done"}
+    name, began, facts = str(own.relative_to(ready.folder)), time.perf_counter(), {"status": "done"}
     try:
         _score(ready, control, shares, watch)
     except (Exception, SystemExit) as problem:
         insist()
         facts = {"status": "failed", "error": str(problem) if isinstance(problem, HarnessError) else said(problem)}
-    write_facts(control.folder / "curve" / "result.json", facts)
+    write_facts(own / "result.json", facts)
     insist()
     free()
     watch.end(name, facts.get("error"), time.perf_counter() - began)
@@ -130,7 +130,8 @@ def _score(ready: Ready, control: Result, shares: list[float], watch: "Watch") -
         model = finished_model(control.folder, "its curve needs").to(device())
         _between(share).finish(model, Memory(), origin)
         seconds = fill(asked(ready), model, weights, place, partial(watch.step, logged={}))
-        write_facts(place / "result.json", {"status": "done", "weights": weights, "seconds": {"score": round(seconds, 2)}})
+        of = {"status": "done", "weights": weights, "of": control.facts["weights"], "share": share}
+        write_facts(place / "result.json", of | {"seconds": {"score": round(seconds, 2)}})
 
 
 def key(ready: Ready, control: Result, share: float) -> str:

@@ -17,6 +17,7 @@ Files are complete or absent: written beside, flushed, renamed.
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,9 @@ from harness.hiding import hidden_in
 from harness.plan import Arm, Part, Trial, digest, file_digest
 from harness.tabled import CONTAMINATION, CONTAMINATION_COLUMNS, DRIFT, DRIFT_COLUMNS, PATHS, SCORE_COLUMNS, TRAJECTORY
 from harness.typed import parse_arms
+
+SHARE = re.compile(r"0\.[1-9]")
+"""Names of the folders in which the points of a curve lie."""
 
 
 def write_plan(folder: Path, plan: Mapping[str, Any]) -> None:
@@ -79,7 +83,12 @@ class Result:
     def facts(self) -> dict[str, Any]:
         """result.json: status, error, tokens by source, steps, seconds, FLOPs, memory, digests; empty where not yet run."""
         path = self.folder / "result.json"
-        return read_json(path) if path.exists() else {}
+        found = read_json(path) if path.exists() else {}
+        own = (self.name, self.seed)
+        if self.arm and (theirs := (found.get("arm", self.name), found.get("seed", self.seed))) != own:
+            held, wanted = (f"{arm}, seed {seed}" for arm, seed in (theirs, own))
+            raise RecordError(f"{path} is of {held}, and not of {wanted}; delete {self.folder} and run the same command again")
+        return found
 
     @property
     def _weights(self) -> str | None:
@@ -140,8 +149,12 @@ class Result:
     @cached_property
     def curve(self) -> tuple[tuple[float, "Result"], ...]:
         """Share of its weights -> what they score, interpolated with the base's, where that was done; see harness/curve.py."""
-        found = sorted((float(path.parent.name), path.parent) for path in self.folder.glob("curve/*/result.json"))
-        points = [(share, Result(folder, self.arm, self.seed, self.without)) for share, folder in found]
+        found = sorted(path.parent for path in self.folder.glob("curve/*/result.json") if SHARE.fullmatch(path.parent.name))
+        points = [(float(folder.name), Result(folder, self.arm, self.seed, self.without)) for folder in found]
+        for share, point in points:
+            own = {"share": share, "of": self.facts.get("weights")}
+            if any(point.facts.get(key, value) != value for key, value in own.items()):
+                raise RecordError(f"{point.folder} is of another curve; delete it and run the same command again")
         return tuple((share, point) for share, point in points if point.status == "done")
 
     @cached_property

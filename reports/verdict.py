@@ -186,8 +186,9 @@ def rule(study: fg.Study) -> str:
     )
     return (
         f"Forgetting is claimed on {where}; text and tasks are never averaged. "
-        f"Forgotten: the 95 % interval lies above 0. Not forgotten: the one-sided 95 % bound lies below {margin}, "
-        "a margin set before the run. Otherwise there is not enough evidence. "
+        f"Not forgotten: the one-sided 95 % bound lies below {margin}, a margin set before the run, even where less than "
+        "that was surely lost. Forgotten: it does not, and the 95 % interval lies above 0. Otherwise there is not enough "
+        "evidence. "
         f"Figures have {words.intervals(study)}; {against}"
     )
 

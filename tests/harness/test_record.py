@@ -13,7 +13,8 @@ import pytest
 from harness.errors import InputError, RecordError
 from harness.files import Log, owned, read_json, write_json, write_text, writing
 from harness.folder import merged
-from harness.record import read, read_plan, write_plan
+from harness.record import Result, read, read_plan, write_plan
+from harness.typed import parse_arms
 
 PLAN = {"fingerprint": "f", "arms": ["none", "replay:share=0.05+kl"], "seeds": [1, 2], "tasks": {"t": {"suite": "s"}}}
 
@@ -181,3 +182,22 @@ def test_a_run_that_grew_under_other_libraries_says_so_from_then_on(tmp_path: Pa
         told.append(read_plan(tmp_path)["notes"])
     said = "between two commands of this run, what computes it changed: torch from 2.9 to 2.10; trials before and after may "
     assert told == [["own"], ["own", f"{said}differ by that too"], ["own", f"{said}differ by that too"]]
+
+
+def test_a_trial_in_the_place_of_another_is_named(tmp_path: Path) -> None:
+    trial = Result(tmp_path, parse_arms("kl")[0], 1)
+    write_json(tmp_path / "result.json", {"arm": "kl", "seed": 0, "status": "done"})
+    with pytest.raises(RecordError, match=r"result\.json is of kl, seed 0, and not of kl, seed 1; delete .* the same command"):
+        _ = trial.status
+
+
+def test_a_point_of_another_curve_is_named_and_what_is_no_point_is_not_read(tmp_path: Path) -> None:
+    facts = {"status": "done", "weights": "w", "of": "a", "share": 0.5}
+    for name in ("0.5", "old", "0.55"):
+        write_json(tmp_path / "curve" / name / "result.json", facts)
+    write_json(tmp_path / "result.json", {"status": "done", "weights": "a"})
+    control = parse_arms("none")[0]
+    assert [share for share, _ in Result(tmp_path, control, 1).curve] == [0.5]
+    write_json(tmp_path / "result.json", {"status": "done", "weights": "b"})
+    with pytest.raises(RecordError, match=r"0\.5 is of another curve; delete it and run the same command again"):
+        _ = Result(tmp_path, control, 1).curve
