@@ -70,7 +70,8 @@ def _write(made: "Frames", runs: list[Path], format_: Format, output: Path | Non
     try:
         write_text(path, text)
     except OSError as error:
-        raise HarnessError(f"{path} cannot be written ({error.strerror}); give --output a file elsewhere") from error
+        reason = error.strerror or error.__cause__ or error
+        raise HarnessError(f"{path} cannot be written ({reason}); give --output a file elsewhere") from error
     what = "page" if format_ is Format.html else str(format_)
     several = "" if len(runs) == 1 else f" of {len(runs)} runs"
     say(f"{what}{several}: {path.resolve()}")

@@ -115,3 +115,18 @@ def test_a_run_that_is_named_twice_is_one(run: Path, capsys: pytest.CaptureFixtu
     again.symlink_to(run)
     report([run, again], format_=Format.md)
     assert "2 runs" not in capsys.readouterr().out
+
+
+def test_a_disk_that_is_full_is_told_and_the_old_report_stands(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.md"
+    path.write_text("old")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(HarnessError, match=r"report\.md cannot be written \(the disk is full\); give --output"):
+        report([run], format_=Format.md, output=path)
+    assert path.read_text() == "old"
