@@ -45,7 +45,7 @@ def section(study: fg.Study) -> Section:
     drawn = tuple(figure(found, panel) for panel in PANELS if curves(found, panel))
     if not drawn:
         return Section("trajectories", question, absent(study))
-    return Section("trajectories", question, answer(found), (Figures(drawn, legend=True), Text(how(found))))
+    return Section("trajectories", question, answer(found), (Figures(drawn, legend=True), *gaps(found), Text(how(found))))
 
 
 def absent(study: fg.Study) -> str:
@@ -67,16 +67,37 @@ def answer(found: Trajectories) -> str:
     if not keeping:
         return "What was learned was looked at while training; nothing that is to be kept was."
     panel, control = keeping[0], found.study.control
-    gaps = {arm: gap for arm in found.arms if (gap := found.gap(arm, panel.reading, found.study.margin(panel.reading.kind)))}
-    if not gaps:
+    rises = _rises(found, panel)
+    if not rises:
         return "No training has come to its third milestone yet."
-    first = control if control in gaps else next(iter(gaps))
-    told = [f"In {first}, {panel.what} {course(gaps[first], panel, elsewhere.along(found.study))}."]
-    if back := [arm for arm, gap in gaps.items() if arm != first and clear(gap)]:
+    first = control if control in rises else next(iter(rises))
+    told = [f"In {first}, {panel.what} {course(rises[first], panel, elsewhere.along(found.study))}."]
+    if back := [arm for arm, gap in rises.items() if arm != first and clear(gap)]:
         told.append(f"Of the other arms, some of it came back in {words.listing(back)}.")
-    elif len(gaps) > 1:
+    elif len(rises) > 1:
         told.append("In no other arm did any of it clearly come back.")
     return " ".join(told)
+
+
+def _rises(found: Trajectories, panel: Panel) -> dict[str, Gap]:
+    """Arm -> its stability gap, where it was looked at often enough."""
+    margin = found.study.margin(panel.reading.kind)
+    return {arm: gap for arm in found.arms if (gap := found.gap(arm, panel.reading, margin))}
+
+
+def gaps(found: Trajectories) -> tuple[Table, ...]:
+    """The stability gap of every arm, on what the section's sentence is about."""
+    panel = next((each for each in PANELS if each.reading.measures == "keep" and curves(found, each)), None)
+    rises = _rises(found, panel) if panel else {}
+    if not panel or not rises:
+        return ()
+    kind, unit = panel.reading.kind, elsewhere.along(found.study)
+    rows = tuple(
+        (arm, measured(gap.peak.figure, kind), words.count(gap.peak.tokens), measured(gap.end.figure, kind),
+         measured(gap.height, kind)) for arm, gap in rises.items()
+    )  # fmt: skip
+    caption = f"{panel.title}: how far it rose above where it ended, {words.UNIT[kind]}, {words.intervals(found.study)} below"
+    return (Table(caption, ("arm", "highest", f"after ({unit})", "at the end", "stability gap"), rows),)
 
 
 def clear(gap: Gap) -> bool:
@@ -140,7 +161,7 @@ def figure(found: Trajectories, panel: Panel) -> Figure:
         }
         traces.append({"type": "scatter", "mode": "lines+markers"} | line | stroke)
     x, y = axis("tokens read" if unit == "tokens" else unit, zeroline=False, tickformat="~s"), axis(panel.unit)
-    return Figure(panel.name, panel.title, ends(panel, drawn), plot(traces, x, y), table(found, panel, drawn), 320)
+    return Figure(panel.name, panel.title, ends(found, panel, drawn), plot(traces, x, y), table(found, panel, drawn), 320)
 
 
 def limits(point: Point) -> tuple[float, float]:
@@ -154,15 +175,15 @@ def faint(colour: str) -> str:
     return f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.10)"
 
 
-def ends(panel: Panel, drawn: dict[str, list[Point]]) -> str:
+def ends(found: Trajectories, panel: Panel, drawn: dict[str, list[Point]]) -> str:
     """Where the arms stand at their last milestone."""
-    kind = panel.reading.kind
+    kind, bands = panel.reading.kind, f"Bands: {words.intervals(found.study)}."
     last = {arm: points[-1].figure for arm, points in drawn.items()}
     low, high = min(last, key=lambda arm: last[arm].value), max(last, key=lambda arm: last[arm].value)
     if low == high:
-        return f"{low} stands at {words.amount(last[low].value, kind)} at the last milestone. Bands: 95 % intervals."
+        return f"{low} stands at {words.amount(last[low].value, kind)} at the last milestone. {bands}"
     least, most = (f"{words.amount(last[arm].value, kind)} ({arm})" for arm in (low, high))
-    return f"Between {least} and {most} at the last milestone. Bands: 95 % intervals."
+    return f"Between {least} and {most} at the last milestone. {bands}"
 
 
 def table(found: Trajectories, panel: Panel, drawn: dict[str, list[Point]]) -> Table:

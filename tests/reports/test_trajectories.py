@@ -73,7 +73,7 @@ def test_what_was_planted_is_said_and_stands_in_the_table(run: Path) -> None:
     found = trajectories.section(study(run))
     assert found.answer.startswith("In none, forgetting on unrehearsed text was highest after 30.7 k of 307 k tokens (0.51")
     assert "had come back to where it ended by 123 k tokens (stability gap 0.1" in found.answer
-    figures, note = found.blocks
+    figures, _, note = found.blocks
     names = [figure.name for figure in figures.figures]  # type: ignore[union-attr]
     assert names == [panel.name for panel in trajectories.PANELS]
     table = figures.figures[0].table  # type: ignore[union-attr]
@@ -81,6 +81,17 @@ def test_what_was_planted_is_said_and_stands_in_the_table(run: Path) -> None:
     assert [row[0] for row in table.rows] == ["0%", "2%", "10%", "40%", "100%"]
     for said in ("weights as the optimizer left them", "8 items of each task", "biased upward", "De Lange"):
         assert said in note.text  # type: ignore[union-attr]
+
+
+def test_every_arm_has_its_stability_gap_in_a_table(tmp_path: Path) -> None:
+    """Up to 0.5, back to 0.3: 0.2 in every document, so that the interval is the value."""
+    course = {0: 0, 10: 0.5, 20: 0.32, 50: 0.305, 100: 0.3}
+    found = courses(tmp_path, {update: [bits] * 3 for update, bits in course.items()})
+    (table,) = trajectories.gaps(found)
+    assert table.head == ("arm", "highest", "after (tokens)", "at the end", "stability gap")
+    (row,) = table.rows
+    assert [cell if isinstance(cell, str) else cell.text for cell in row] == ["none", "0.500", "100", "0.300", "0.200"]
+    assert "95 % intervals of items below" in table.caption
 
 
 def test_a_rise_to_the_end_is_no_recovery(tmp_path: Path) -> None:
