@@ -178,7 +178,10 @@ class Study(Items):
         return statistics.share(parts, wholes)
 
     def recovered(self, arm: str, reading: Reading = FORGETTING) -> Estimate | None:
-        """Share of the control's forgetting that the arm avoids; None where the control's is not clearly above 0."""
+        """Share of the control's forgetting that the arm avoids; None where the control's is not clearly above 0.
+
+        Clearly: over all of its seeds, and over those alone that the share is of.
+        """
         seeds = sorted(set(self.seeds(arm, reading)) & set(self.seeds(self.control, reading)))
         whole = self.figure(reading, self.control)
         if not seeds or arm == self.control or whole is None or whole.low <= 0:
@@ -186,7 +189,7 @@ class Study(Items):
         pairs = [(s, s.stack(self.control, seeds)) for s in self.tasks(reading)]
         parts = [s.cells(reading.sign * (control - s.stack(arm, seeds))) for s, control in pairs]
         wholes = [s.cells(reading.sign * (control - s.before)) for s, control in pairs]
-        return statistics.share(parts, wholes)
+        return statistics.share(parts, wholes) if statistics.macro(wholes).low > 0 else None
 
     @staticmethod
     def _asked(seeds: tuple[int, ...], seed: int | None) -> tuple[int, ...]:

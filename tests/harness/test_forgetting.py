@@ -173,3 +173,18 @@ def test_where_chance_is_unknown_nothing_is_known_and_nothing_kept(tmp_path: Pat
     assert not study.known(study.samples["asked"])
     assert "asked" not in {s.task for s in study.tasks(fg.LOST)}
     assert study.retention("none", fg.LOST) is not None
+
+
+def test_no_share_is_taken_of_a_seed_in_which_the_control_forgot_nothing(tmp_path: Path) -> None:
+    arms, seeds = {name: fabricate.ARMS[name] for name in ("none", "kl")}, tuple(range(12))
+    given = {"arms": arms, "seeds": seeds, "documents": 10, "items": 10, "luck": 0.4, "milestones": ()}
+    control = fg.Study(record.read(fabricate.run_folder(tmp_path / "control", fabricate.Recipe(**given))))
+    by_seed = {seed: figure.value for seed in seeds if (figure := control.figure(fg.FORGETTING, "none", seed))}
+    least = min(by_seed, key=lambda seed: by_seed[seed])
+    assert by_seed[least] < 0
+    failed = tuple(("kl", seed) for seed in seeds if seed != least)
+    study = fg.Study(record.read(fabricate.run_folder(tmp_path / "one", fabricate.Recipe(**given, failed=failed))))
+    whole = study.figure(fg.FORGETTING, "none")
+    assert whole
+    assert whole.low > 0
+    assert study.recovered("kl") is None
