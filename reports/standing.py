@@ -16,7 +16,7 @@ TALLY: dict[Relation, tuple[str, str]] = {
     "better": ("learns more and keeps no less", "learn more and keep no less"),
     "trades": ("trades one for the other, which is not ranked", "trade one for the other, which is not ranked"),
     "same": ("does what the control does", "do what the control does"),
-    "worse": ("keeps less or learns less, with no more of the other", "keep less or learn less, with no more of the other"),
+    "worse": ("keeps less or learns less, and is better in neither", "keep less or learn less, and are better in neither"),
     "unsettled": ("cannot be placed on this evidence", "cannot be placed on this evidence"),
 }
 """What is said of one arm, and of several, that are not shown to keep most."""
