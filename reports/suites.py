@@ -67,10 +67,10 @@ def rows(study: fg.Study, kind: fg.Kind) -> list[Row]:
 
 def answer(study: fg.Study, found: list[Row]) -> str:
     """Where the control clearly forgot, and most."""
-    lead, who = study.lead, "the control" if study.control else study.lead
+    lead, who = study.lead, "The control" if study.control else study.lead
     lost = [(row, row.found[lead]) for row in found if lead in row.found]
     sure = [(row, e) for row, e in lost if e.low > 0]
-    told = f"{who[0].upper()}{who[1:]} clearly forgot in {len(sure)} of the {words.several(len(lost), 'row')} below"
+    told = f"{who} clearly forgot in {len(sure)} of the {words.several(len(lost), 'row')} below"
     parts: list[str] = []
     for kind in KINDS:
         if pairs := [(row, e) for row, e in sure if row.reading.kind == kind]:

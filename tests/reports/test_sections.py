@@ -1,5 +1,6 @@
 """Forgetting by suite, bits per byte and flipped items: what they say is what was planted and what stands in the rows."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ def test_a_suite_is_the_macro_average_of_its_tasks(study: Study) -> None:
     assert "The control clearly forgot in 4 of the 4 rows below, most in world_general" in suites.answer(study, [
         row for kind in suites.KINDS for row in suites.rows(study, kind)
     ])  # fmt: skip
+
+
+def test_an_arm_keeps_its_name_at_the_head_of_a_sentence(study: Study) -> None:
+    """Without a control the first arm is spoken of, spelled as it was typed."""
+    alone = replace(study, record=replace(study.record, plan={**study.record.plan, "control": ""}))
+    assert suites.answer(alone, suites.rows(alone, "text")).startswith("none clearly forgot in ")
 
 
 def test_macro_averages_give_every_corpus_the_same_weight(study: Study) -> None:
