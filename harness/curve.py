@@ -1,7 +1,8 @@
 """The control's curve: its finished weights, interpolated with the base's, scored on what the verdict rests on.
 
 No training: nine points between the base and the control (see crossing.py for what is read from them). Each lies in a folder of
-its own below the trial's, with scores as everything has them; what is there already is not scored again.
+its own below the trial's, with scores as everything has them; what is there already is not scored again. After a sweep the
+control is the setting of it that is reported, known once all of them are trained.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from harness.code import code
 from harness.crossing import SHARES
 from harness.errors import HarnessError, said
 from harness.files import write_facts
+from harness.forgetting import Study
 from harness.keeping import finished_model
 from harness.plan import Part, Trial, digest, spell
 from harness.record import Result, read
@@ -63,15 +65,33 @@ def count(ready: Ready) -> int:
     if not wanted(ready):
         return 0
     there = {result.folder: len(missing(ready, result)) for result in finished(ready)}
-    controls = [Result(ready.folder / t.folder, t.arm, t.seed) for t in ready.plan.trials if t.arm == CONTROL]
-    to_come = [control for control in controls if control.status != "done"]
+    name = next(iter(chosen(ready)), CONTROL.name)
+    controls = [Result(ready.folder / t.folder, t.arm, t.seed) for t in ready.plan.trials if t.arm.name == name]
+    to_come = [each for each in controls if each.status != "done" or not chosen(ready)]
     return sum(there.values()) + len(SHARES) * len(to_come)
+
+
+def settings(ready: Ready) -> tuple[str, ...]:
+    """Arms that are the control: one, or in a sweep all of its settings."""
+    return tuple(ready.plan.families.get(CONTROL.name, (CONTROL.name,)))
+
+
+def chosen(ready: Ready) -> tuple[str, ...]:
+    """The arm that the others are compared with; none while a setting that it will be chosen from is yet to be trained."""
+    names = settings(ready)
+    if len(names) == 1:
+        return names
+    record = read(ready.folder) if (ready.folder / "plan.yaml").is_file() else None
+    if record is None or any(trial.status == "missing" for trial in record.trials if trial.name in names):
+        return ()
+    return (Study(record).control,)
 
 
 def finished(ready: Ready) -> list[Result]:
     """Finished controls, of earlier commands too, with the weights that a curve is made from."""
     results = read(ready.folder).trials if (ready.folder / "plan.yaml").is_file() else ()
-    return [each for each in results if each.arm == CONTROL and each.status == "done" and (each.folder / "weights").exists()]
+    names = chosen(ready)
+    return [each for each in results if each.name in names and each.status == "done" and (each.folder / "weights").exists()]
 
 
 def missing(ready: Ready, control: Result) -> list[float]:
@@ -85,10 +105,11 @@ def missing(ready: Ready, control: Result) -> list[float]:
 
 
 def pending(ready: Ready) -> set[Trial]:
-    """Controls of which a point was not yet scored: their weights are still needed."""
+    """Controls of which a point was not yet scored, or that may still be chosen: their weights are needed."""
     if not wanted(ready):
         return set()
-    controls = [trial for trial in ready.plan.trials if trial.arm == CONTROL]
+    names = chosen(ready) or settings(ready)
+    controls = [trial for trial in ready.plan.trials if trial.arm.name in names]
     places = {trial: [_place(ready.folder / trial.folder, share) for share in SHARES] for trial in controls}
     return {trial for trial, found in places.items() if not all((place / "result.json").is_file() for place in found)}
 

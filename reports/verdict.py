@@ -202,9 +202,4 @@ def curve(study: fg.Study) -> str:
         )
     if not (study.record.plan.get("options") or {}).get("curve"):
         return "Without the control interpolated with the base (--curve scores it) no arm is compared at what it learned."
-    if study.swept and study.control not in study.families:
-        return (
-            f"The setting of the control that was chosen, {study.control}, was not interpolated with the base: arms are "
-            "compared at equal adaptation by their frontiers, under sweeps and seeds."
-        )
     return "The control interpolated with the base has not been scored, so no arm is compared at what it learned."

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness import curve
+from harness import choosing, curve, grids
+from harness.choosing import Choice
 from harness.crossing import SHARES
 from harness.forgetting import Study
 from harness.model import load_model, load_tokenizer
@@ -106,6 +107,23 @@ def test_a_run_that_was_stopped_scores_the_points_that_are_missing(
     assert tuple(points(tmp_path / "out", 2)) == SHARES
     assert not list((tmp_path / "out").glob("*/*/weights"))
     assert Study(read(tmp_path / "out")).curve(1)
+
+
+def test_in_a_sweep_the_setting_of_the_control_that_is_reported_has_the_curve(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known once all are trained; their weights wait until then."""
+    monkeypatch.setattr(grids, "SETTINGS", 2)
+    monkeypatch.setattr(
+        choosing, "choices", lambda study: {a: Choice(max(names, key=len)) for a, names in study.families.items()}
+    )
+    assert harness("--sweep", "--seeds", 2, "--keep-weights", "none") == (0, "")
+    study = Study(read(tmp_path / "out"))
+    assert study.control != "none"
+    curves = {(trial.name, trial.seed): len(trial.curve) for trial in study.record.trials if trial.curve}
+    assert curves == {(study.control, seed): len(SHARES) for seed in (1, 2)}
+    assert all(study.curve(seed) for seed in (1, 2))
+    assert not list((tmp_path / "out").glob("*/*/weights"))
 
 
 def test_what_stands_for_a_points_weights_names_all_that_they_are_made_from() -> None:

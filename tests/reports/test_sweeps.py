@@ -9,7 +9,7 @@ import pytest
 
 from harness import record
 from harness.forgetting import Study
-from reports import arms, figure, frontiers, page, sweeps, verdict
+from reports import arms, figure, frontiers, page, sweeps
 
 SETTINGS = {"none": ((0.4, 0.1), (0.8, 0.3), (1.2, 0.6)), "kl": ((0.3, 0.02), (0.7, 0.08), (1.0, 0.2))}
 
@@ -45,12 +45,6 @@ def test_the_answer_names_levels_what_was_missed_and_how_seeds_lie(study: Study)
     assert "Not every level was attained by kl." in answer
     assert "Between seeds forgetting differs most for" in answer
     assert "kl:lr=3 keeps most in 100% of 2,000 draws of items and seeds." in answer
-
-
-def test_a_chosen_setting_of_the_control_has_no_curve_and_it_is_said(study: Study) -> None:
-    plan = {**study.record.plan, "options": {**(study.record.plan.get("options") or {}), "curve": True}}
-    told = verdict.curve(replace(study, record=replace(study.record, plan=plan)))
-    assert told.startswith("The setting of the control that was chosen, none:lr=3, was not interpolated with the base")
 
 
 def test_what_was_not_attained_is_a_cell_that_says_so(study: Study) -> None:
