@@ -38,8 +38,7 @@ def shared(found: Estimate | None) -> Cell:
     """A share in per cent with its interval below it."""
     if found is None:
         return Cell(words.NOTHING)
-    low, high = (words.fixed(100 * value, 0) for value in found.interval())
-    return Cell(f"{words.fixed(100 * found.value, 0)} %", under=f"{low} to {high}", value=found.value)
+    return Cell(words.percent(found), under=words.ends(found), value=found.value)
 
 
 @dataclass(frozen=True)

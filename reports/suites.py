@@ -70,7 +70,8 @@ def answer(study: fg.Study, found: list[Row]) -> str:
     lead, who = study.lead, "The control" if study.control else study.lead
     lost = [(row, row.found[lead]) for row in found if lead in row.found]
     sure = [(row, e) for row, e in lost if e.low > 0]
-    told = f"{who} clearly forgot in {len(sure)} of the {words.several(len(lost), 'row')} below"
+    some = "every row" if len(sure) == len(lost) else f"{len(sure)} of the {len(lost)} rows"
+    told = f"{who} clearly forgot in {some if sure else 'no row'} below"
     parts: list[str] = []
     for kind in KINDS:
         if pairs := [(row, e) for row, e in sure if row.reading.kind == kind]:

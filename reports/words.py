@@ -53,15 +53,20 @@ def amount(value: float, kind: Kind, signed: bool = False) -> str:
     return fixed(value * SCALE[kind], PLACES[kind], signed)
 
 
+NO_INTERVAL = "no interval, a single cluster"
+
+
 def between(found: Estimate, kind: Kind, signed: bool = False) -> str:
     """The 95 % interval: `0.024 to 0.038`; says so where there is none."""
     if math.isinf(found.error):
-        return "no interval, a single cluster"
+        return NO_INTERVAL
     return f"{amount(found.low, kind, signed)} to {amount(found.high, kind, signed)}"
 
 
 def interval(found: Estimate, kind: Kind, signed: bool = False) -> str:
     """The same with what it contains: `95 % interval 0.024 to 0.038, items and seeds`."""
+    if math.isinf(found.error):
+        return NO_INTERVAL
     return f"95 % interval {between(found, kind, signed)}, {found.layers}"
 
 
@@ -80,8 +85,15 @@ def percent(share: Estimate) -> str:
 
 def percents(share: Estimate) -> str:
     """Its interval, and what that contains."""
+    return NO_INTERVAL if math.isinf(share.error) else f"95 % interval {ends(share)} %, {share.layers}"
+
+
+def ends(share: Estimate) -> str:
+    """The ends of a share's interval, per cent: `60 to 67`; says so where there is none."""
+    if math.isinf(share.error):
+        return NO_INTERVAL
     low, high = (fixed(100 * value, 0) for value in share.interval())
-    return f"95 % interval {low} to {high} %, {share.layers}"
+    return f"{low} to {high}"
 
 
 def number(text: str) -> float | None:

@@ -1,5 +1,6 @@
 """Forgetting by suite, bits per byte and flipped items: what they say is what was planted and what stands in the rows."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from scipy import stats
 
 from harness import record
 from harness.forgetting import FORGETTING, Study
+from harness.statistics import Estimate
 from reports import corpora, flipped, items, page, suites, words
+from reports.section import shared
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def test_a_suite_is_the_macro_average_of_its_tasks(study: Study) -> None:
     assert row.found["none"] == whole  # the only suite with such text
     sizes = [(stats.t.ppf(0.975, e.freedom) + stats.t.ppf(0.8, e.freedom)) * e.error for e in row.found.values()]
     assert row.smallest == pytest.approx(np.median(sizes))
-    assert "The control clearly forgot in 4 of the 4 rows below, most in world_general" in suites.answer(study, [
+    assert "The control clearly forgot in every row below, most in world_general" in suites.answer(study, [
         row for kind in suites.KINDS for row in suites.rows(study, kind)
     ])  # fmt: skip
 
@@ -35,6 +38,14 @@ def test_an_arm_keeps_its_name_at_the_head_of_a_sentence(study: Study) -> None:
     """Without a control the first arm is spoken of, spelled as it was typed."""
     alone = replace(study, record=replace(study.record, plan={**study.record.plan, "control": ""}))
     assert suites.answer(alone, suites.rows(alone, "text")).startswith("none clearly forgot in ")
+
+
+def test_where_there_is_no_interval_none_is_told() -> None:
+    """Of a single cluster nobody knows how sure a figure is."""
+    alone = Estimate(0.5, math.inf, 1, 12, 1)
+    assert words.interval(alone, "text") == "no interval, a single cluster"
+    assert words.percents(alone) == "no interval, a single cluster"
+    assert shared(alone).under == "no interval, a single cluster"
 
 
 def test_macro_averages_give_every_corpus_the_same_weight(study: Study) -> None:
