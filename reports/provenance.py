@@ -24,7 +24,8 @@ MEASURES = (
     ("stability gap", "highest forgetting at a milestone less the last (De Lange et al. 2023); above 0: some came back"),
     ("interval", "95 %, t, paired by item and clustered where items share a source; with one seed it holds items alone"),
     ("layers", "with several seeds: variance over seeds plus that over items, less what both contain, taken once"),
-    ("corrections", "Holm over every comparison with the control; Benjamini and Hochberg over tables that are exploration"),
+    ("corrections", "Holm over every comparison with the control"),
+    ("corrections of tables", "Benjamini and Hochberg, because they are exploration"),
 )
 
 
@@ -47,12 +48,12 @@ def section(study: fg.Study) -> Section:
             reading_table(study),
             pairing(study),
             margins(study),
-            definitions(),
+            definitions(study),
             versions(plan),
         ]
     else:
         blocks += [source_table(plan), budget_table(plan), arm_table(plan), digest_table(study)]
-        blocks += [reading_table(study), pairing(study), margins(study), definitions(), versions(plan)]
+        blocks += [reading_table(study), pairing(study), margins(study), definitions(study), versions(plan)]
     return Section("provenance", "How was this made, and how is it made again?", answer, tuple(blocks))
 
 
@@ -167,9 +168,10 @@ def margins(study: fg.Study) -> Table:
     return Table("Margins: changes that do not matter, set before the run", ("unit", "margin"), rows)
 
 
-def definitions() -> Table:
-    """What the page's words mean."""
-    return Table("What the words mean", ("word", "meaning"), MEASURES, words=2)
+def definitions(study: fg.Study) -> Table:
+    """What the page's words mean; without a control none that is about it."""
+    rows = tuple((word, told) for word, told in MEASURES if study.control or "control" not in told)
+    return Table("What the words mean", ("word", "meaning"), rows, words=2)
 
 
 def versions(plan: Mapping[str, Any]) -> Table:
