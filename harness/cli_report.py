@@ -68,7 +68,10 @@ def _write(made: "Frames", runs: list[Path], format_: Format, output: Path | Non
         raise InputError(f"{path} is a folder; give --output a file, as in {path / f'report.{format_}'}")
     _refuse_results(path, format_)
     try:
-        write_text(path, text)
+        if path.exists() and not path.is_file():  # a pipe or a device is written into, and not replaced by a file
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_text(path, text)
     except OSError as error:
         reason = error.strerror or error.__cause__ or error
         raise HarnessError(f"{path} cannot be written ({reason}); give --output a file elsewhere") from error

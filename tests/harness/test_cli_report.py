@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,18 @@ def test_other_formats_are_printed_or_written(
     report([run], format_=kind, output=path)
     assert path.read_text() == printed
     assert capsys.readouterr().out == f"{kind}: {path}\n"
+
+
+def test_a_pipe_is_written_into_and_not_replaced(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So is a device: who may would else lose /dev/null to a file."""
+    report([run], format_=Format.csv)
+    printed, pipe = capsys.readouterr().out, tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as reader:
+        found = reader.submit(pipe.read_text)
+        report([run], format_=Format.csv, output=pipe)
+        assert pipe.is_fifo()
+        assert found.result(10) == printed
 
 
 def test_gates_end_with_1_after_everything_was_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
