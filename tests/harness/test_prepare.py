@@ -494,14 +494,14 @@ def command(source: str, output: Path, *flags: str) -> list[str]:
 
 @pytest.mark.slow
 def test_killed_at_any_time_it_goes_on_and_no_worker_stays(given: Path, tmp_path: Path) -> None:
-    rows = write(tmp_path / "many.jsonl", raw(4000))
+    rows = write(tmp_path / "many.jsonl", raw(8000))
     made(words(given, tmp_path / "whole.jsonl", sources=str(rows)))
     output, draw, kills = tmp_path / "out.jsonl", random.Random(7), 0
     typed = command(str(rows), output, "--domain", f"{given}/ward.yaml", "--workers", "2")
     while not output.exists():
         running = subprocess.Popen(typed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            running.wait(draw.uniform(1.5, 3.0) + kills / 2)
+            running.wait(draw.uniform(1.0, 2.0) + kills / 2)
         except subprocess.TimeoutExpired:
             kills += 1
             own = psutil.Process(running.pid).children(recursive=True)

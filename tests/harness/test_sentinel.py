@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from harness import hiding
+from harness.crossing import SHARES
 
 WORD = "Quillfeather"
 TRACKED = ["--trackers", "tensorboard"] if find_spec("tensorboard") else []
@@ -125,7 +126,8 @@ def test_what_is_sensitive_is_told_only_where_it_was_asked_for(
     assert code == 1
     assert f"cannot parse 'Patient {WORD}" in said, "asked for, the word is found wherever it was withheld"
     assert "This page shows sensitive texts" in (shown / "report.html").read_text()
-    rows = {f"{model}/scores/clinic.parquet" for model in ("base", "none/seed-1")}
+    models = ("base", "none/seed-1", *(f"none/seed-1/curve/{share}" for share in SHARES))
+    rows = {f"{model}/scores/clinic.parquet" for model in models}
     assert {"blurt/seed-1/result.json", "results.csv", "report.html", *rows} == told(shown)
     assert run("report", shown)[0] == 0
     assert told(shown) == {"blurt/seed-1/result.json", "results.csv", *rows}, "a page tells it only where it is asked for again"
