@@ -66,8 +66,8 @@ def simulate(case: Case, draws: int, seed: Sequence[int], parts: Sequence[Part] 
     return {name: Rate(came[name], count) for name, count in all_draws.items()}
 
 
-def broken(rates: Rates, errors: float = 3.0) -> list[str]:
-    """The promises that rates do not keep; of some 250 rates several lie two errors off by chance, hardly one three."""
+def broken(rates: Rates, errors: float = 2.0) -> list[str]:
+    """The promises that rates do not keep."""
     return [name for name, rate in rates.items() if not rate.within(*LIMITS.get(name, (0.0, 0.05)), errors)]
 
 
@@ -128,8 +128,8 @@ docs/calibration.md`) on {today}: {draws:,} draws a case, {minutes:.0f} minutes;
   deviation between trainings, about in standard errors of the item layer; with one seed the truth is that checkpoint's.
 - Promised: 95 % intervals cover 93 to 97 %; at most 5 % for every false claim; at most 20 % "not enough evidence" at twice the
   margin in a new run of the size that was named. Rates are percent ± their binomial standard error; a promise is broken, and
-  printed bold, where a rate lies more than three of these outside: of some 250 rates several lie two off by chance. The
-  margin is about one standard error, where no answer comes by itself.
+  printed bold, where a rate lies more than two of these outside. The margin is about one standard error, where no answer
+  comes by itself.
 - False "forgotten": nothing was. False "not forgotten": exactly the margin was. Any false "keeps more": on a page of 1 / 3 / 10
   arms none of which keeps more than the control. At own adaptation: none keeps more than the control's curve there, and all
   truly more than its end. "Not enough": of new runs of the size that a run without an answer named, in items, seeds or both.
